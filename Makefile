@@ -1,0 +1,82 @@
+# Every target does all the set-up it needs; a second run finds it done and starts at once.
+#   make demo MODE=monitor        make test ARGS="-k redact"        make run POLICY=my.yaml        PYTHON=/path/to/python3.12
+MODE ?= enforce
+POLICY ?= deploy/sekisho.yaml
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+# One virtual environment: two pips at work in it at once (make -j) would break it.
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.PHONY: help demo run test lint format types bench check clean
+
+help:
+	@echo "make demo     the whole story on this machine, in one minute (MODE=monitor: the same without enforcement)"
+	@echo "make run      the sidecar, with POLICY=deploy/sekisho.yaml"
+	@echo "make test     the test suite (ARGS=... goes to pytest)"
+	@echo "make lint     ruff, and the formatter's check          make format   mend what ruff can"
+	@echo "make types    mypy --strict                            make bench    the benchmarks"
+
+demo: $(VENV)/.runtime
+	@$(BIN)/sekisho demo --mode "$(MODE)" $(ARGS)
+
+run: $(VENV)/.runtime
+	@$(BIN)/sekisho run -c "$(POLICY)" $(ARGS)
+
+check: $(VENV)/.runtime
+	@$(BIN)/sekisho check "$(POLICY)"
+
+test: $(VENV)/.test
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.lint
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+format: $(VENV)/.lint
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+types: $(VENV)/.lint
+	@$(BIN)/mypy
+
+bench: $(VENV)/.test
+	@$(BIN)/python benchmarks/http.py $(ARGS)
+
+clean:
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# A virtual environment that was made elsewhere (the tree was moved: its scripts name the old place) or whose
+# interpreter is gone (its pyenv version was removed) counts as none.
+ifneq ($(shell test "$$(cat $(VENV)/.made-in 2>/dev/null)" = "$$(pwd -P)" && $(BIN)/python -c 'print(1)' 2>/dev/null),1)
+.PHONY: $(BIN)/python $(VENV)/.runtime $(VENV)/.test $(VENV)/.lint
+endif
+$(BIN)/python:
+	@python="$$(PYTHON='$(PYTHON)' sh .ci/find-python)" && \
+	    echo "Sekisho: making $(VENV) with $$python" && \
+	    "$$python" -m venv --clear $(VENV) && \
+	    pwd -P > $(VENV)/.made-in
+
+# The project itself is installed editable: changes to the code take effect at once.
+$(VENV)/.runtime: pyproject.toml | $(BIN)/python
+	@echo "Sekisho: installing what it needs to run (once, about a minute) ..."
+	@$(call install,-e .)
+
+$(VENV)/.test: $(VENV)/.runtime
+	@echo "Sekisho: installing what the tests need ..."
+	@$(call install,-e '.[test]')
+
+$(VENV)/.lint: $(VENV)/.runtime
+	@echo "Sekisho: installing the linters ..."
+	@$(call install,-e '.[test,lint]')
+
+define install
+$(PIP) $(1) && touch $@ || { \
+    echo "Sekisho: the installation failed; pip's own words are above." >&2; \
+    echo "It needs the Python package index (or a mirror: PIP_INDEX_URL), Linux x86-64 or aarch64 and about 500 MB of disk." >&2; \
+    echo "After mending it, run the same make again; 'make clean' starts from nothing." >&2; \
+    exit 1; }
+endef
