@@ -1,0 +1,130 @@
+"""A real ``sekisho run`` process, as an operator starts it: own directory, own policy file, output kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+START_SECONDS = 30.0
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def policy_document(base: Path, lanes: list[dict[str, Any]], **top: Any) -> dict[str, Any]:
+    """A whole policy around ``lanes``; each lane without ``listen`` is given a free port, the key file is made."""
+    key = base / "secrets" / "fingerprint.key"
+    key.parent.mkdir(exist_ok=True)
+    key.write_text(secrets.token_hex(32) + "\n")
+    key.chmod(0o600)
+    return {
+        "version": 1,
+        "policy_id": "test",
+        "mode": "enforce",
+        "admin": {"listen": f"127.0.0.1:{free_port()}"},
+        "audit": {"path": "var/audit.jsonl", "retention_days": 30, "fingerprint_key_file": "secrets/fingerprint.key"},
+        "lanes": [{"listen": f"127.0.0.1:{free_port()}", **lane} for lane in lanes],
+    } | top
+
+
+def write_policy(base: Path, document: dict[str, Any]) -> Path:
+    """The document as a policy file in ``base``. JSON is YAML."""
+    path = base / "sekisho.yaml"
+    path.write_text(json.dumps(document, indent=1))
+    return path
+
+
+@dataclass
+class Sidecar:
+    """A running sidecar. Use ``url(lane)`` to reach a lane, ``stop()`` to end it as an init system does."""
+
+    base: Path
+    policy: dict[str, Any]
+    process: subprocess.Popen[bytes]
+    ready_after: float = field(default=0.0)
+    """Seconds from start to the first good answer of /readyz."""
+
+    def url(self, lane: str, path: str = "") -> str:
+        (listen,) = (item["listen"] for item in self.policy["lanes"] if item["name"] == lane)
+        return f"http://{listen}{path}"
+
+    def port(self, lane: str) -> int:
+        return int(self.url(lane).rsplit(":", 1)[1])
+
+    def admin(self, path: str) -> str:
+        with urllib.request.urlopen(f"http://{self.policy['admin']['listen']}{path}", timeout=10) as answer:
+            return str(answer.read().decode())
+
+    def output(self) -> bytes:
+        """All that it has written to stdout and stderr so far."""
+        return (self.base / "stdout").read_bytes() + (self.base / "stderr").read_bytes()
+
+    def audit_lines(self) -> list[dict[str, Any]]:
+        path = self.base / self.policy["audit"]["path"]
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def wait_ready(self) -> None:
+        began = time.monotonic()
+        while True:
+            if self.process.poll() is not None:
+                raise RuntimeError(
+                    f"ended with {self.process.returncode} before it was ready:\n{self.output().decode()}"
+                )
+            try:
+                self.admin("/readyz")
+            except (urllib.error.URLError, ConnectionError, TimeoutError):
+                if time.monotonic() - began > START_SECONDS:
+                    raise RuntimeError(f"not ready after {START_SECONDS} s:\n{self.output().decode()}") from None
+                time.sleep(0.02)
+            else:
+                self.ready_after = time.monotonic() - began
+                return
+
+    def stop(self, number: int = signal.SIGTERM, wait: float = 20) -> int:
+        """Its exit code after the signal; killed (and so a negative code) when it does not end in ``wait`` seconds."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+            try:
+                self.process.wait(wait)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+        return self.process.wait()
+
+
+def launch(base: Path, policy: dict[str, Any], *, ready: bool = True, arguments: tuple[str, ...] = ()) -> Sidecar:
+    """Starts ``sekisho run`` in ``base`` with the policy; with ``ready``, returns once /readyz says so."""
+    path = write_policy(base, policy)
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    with (base / "stdout").open("wb") as out, (base / "stderr").open("wb") as err:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "proxy", "run", "-c", path.name, *arguments],
+            cwd=base,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+        )
+    sidecar = Sidecar(base, policy, process)
+    if ready:
+        try:
+            sidecar.wait_ready()
+        except BaseException:
+            sidecar.stop(signal.SIGKILL)
+            raise
+    return sidecar
