@@ -44,7 +44,7 @@ types: $(VENV)/.lint
 	@$(BIN)/mypy
 
 bench: $(VENV)/.test
-	@$(BIN)/python benchmarks/http.py $(ARGS)
+	@$(BIN)/python benchmarks/http_throughput.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

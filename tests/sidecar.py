@@ -107,8 +107,18 @@ class Sidecar:
         return self.process.wait()
 
 
-def launch(base: Path, policy: dict[str, Any], *, ready: bool = True, arguments: tuple[str, ...] = ()) -> Sidecar:
-    """Starts ``sekisho run`` in ``base`` with the policy; with ``ready``, returns once /readyz says so."""
+def launch(
+    base: Path,
+    policy: dict[str, Any],
+    *,
+    ready: bool = True,
+    arguments: tuple[str, ...] = (),
+    core: int | None = None,
+) -> Sidecar:
+    """Starts ``sekisho run`` in ``base`` with the policy; with ``ready``, returns once /readyz says so.
+
+    ``core`` pins the process to one CPU.
+    """
     path = write_policy(base, policy)
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
     with (base / "stdout").open("wb") as out, (base / "stderr").open("wb") as err:
@@ -120,6 +130,8 @@ def launch(base: Path, policy: dict[str, Any], *, ready: bool = True, arguments:
             stdout=out,
             stderr=err,
         )
+    if core is not None:
+        os.sched_setaffinity(process.pid, {core})
     sidecar = Sidecar(base, policy, process)
     if ready:
         try:
