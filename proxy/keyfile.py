@@ -1,0 +1,58 @@
+"""The deployment's secret key, read only from a file that nobody else can read."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+from pathlib import Path
+
+MIN_BYTES = 32
+"""As long as the output of SHA-256 (RFC 2104 §3: a shorter key weakens the HMAC)."""
+MAX_BYTES = 4096
+_MAKE = "umask 077; head -c 48 /dev/urandom | base64"
+
+
+class KeyFileError(Exception):
+    """The key file cannot be used. ``why`` says what is wrong and ``hint`` what to run; neither holds key bytes."""
+
+    def __init__(self, path: Path, why: str, hint: str) -> None:
+        super().__init__(f"{path}: {why} ({hint})")
+        self.path = path
+        self.why = why
+        self.hint = hint
+
+
+def _make(path: Path) -> str:
+    return f"make one: {_MAKE} > {shlex.quote(str(path))}"
+
+
+def read_key(path: Path) -> bytes:
+    """The key: the file's bytes, of a text file without the white space around it.
+
+    Card numbers are few enough to try them all, so a fingerprint is only as secret as this key (PCI DSS 4.0.1,
+    3.5.1.1). Raises ``KeyFileError`` where the file is missing, not a file, readable by group or others, longer than
+    4 KiB, or the key is shorter than 32 bytes.
+    """
+    try:
+        # Not blocking: a named pipe in its place must be an error, not a start that hangs.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise KeyFileError(path, "the key file does not exist", _make(path)) from None
+    except OSError as error:
+        raise KeyFileError(path, "the key file cannot be opened", os.strerror(error.errno or 0)) from None
+    with os.fdopen(descriptor, "rb") as file:
+        mode = os.fstat(file.fileno()).st_mode
+        if not stat.S_ISREG(mode):
+            raise KeyFileError(path, "the key file is not a regular file", "name a file that holds the key")
+        if mode & 0o077:
+            why = f"the key file can be read by others (mode {stat.S_IMODE(mode):04o})"
+            raise KeyFileError(path, why, f"run: chmod 600 {shlex.quote(str(path))}")
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise KeyFileError(path, f"the key file has more than {MAX_BYTES} bytes", "name a file that holds only the key")
+    key = data.strip() if data.isascii() else data
+    if len(key) < MIN_BYTES:
+        why = f"the key has {len(key)} bytes, {MIN_BYTES} are the least"
+        raise KeyFileError(path, why, _make(path))
+    return key
