@@ -23,10 +23,10 @@ help:
 demo: $(VENV)/.runtime
 	@$(BIN)/sekisho demo --mode "$(MODE)" $(ARGS)
 
-run: $(VENV)/.runtime
+run: $(VENV)/.runtime deploy/secrets/fingerprint.key
 	@$(BIN)/sekisho run -c "$(POLICY)" $(ARGS)
 
-check: $(VENV)/.runtime
+check: $(VENV)/.runtime deploy/secrets/fingerprint.key
 	@$(BIN)/sekisho check "$(POLICY)"
 
 test: $(VENV)/.test
@@ -45,6 +45,10 @@ types: $(VENV)/.lint
 
 bench: $(VENV)/.test
 	@$(BIN)/python benchmarks/http_throughput.py $(ARGS)
+
+# For a first try of the example policy. A deployment brings its own key: fingerprints and audit chain rest on it.
+deploy/secrets/fingerprint.key:
+	@mkdir -p deploy/secrets && umask 077 && head -c 48 /dev/urandom | base64 > $@
 
 clean:
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

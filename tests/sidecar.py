@@ -120,7 +120,11 @@ def launch(
     ``core`` pins the process to one CPU.
     """
     path = write_policy(base, policy)
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    # Whatever it would write to a home or a temporary directory lands in ``base``, where tests can search it.
+    places = {name: str(base / name.lower()) for name in ("HOME", "TMPDIR")}
+    for place in places.values():
+        Path(place).mkdir(exist_ok=True)
+    environment = os.environ | places | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
     with (base / "stdout").open("wb") as out, (base / "stderr").open("wb") as err:
         process = subprocess.Popen(
             [sys.executable, "-m", "proxy", "run", "-c", path.name, *arguments],
