@@ -1,0 +1,116 @@
+"""The ways a decoded view hangs in its parent: byte by byte, only as a whole, or one inside the other."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from detectors.model import Edit, Wrap, apply_edits
+
+Encode = Callable[[bytes], bytes | None]
+"""Replacement text in the parent's spelling; ``None``: this text cannot be spelled there."""
+
+
+def _same(text: bytes) -> bytes:
+    return text
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class OffsetMap:
+    """A child whose bytes each came from a known stretch of the parent (percent, JSON escapes, charsets …).
+
+    From each mark to the next, child and parent advance in equal steps: one byte to one byte where the text is plain,
+    ``(1, 3)`` through a run of ``%34%31``. An edit touches only the parent bytes that the edited child bytes came
+    from: an offset inside a step moves outwards, and what the decoder dropped beside the edit stays.
+    """
+
+    child: tuple[int, ...]
+    """Child offsets of the marks, ascending, beginning with 0."""
+    parent: tuple[int, ...]
+    """Parent offsets of the same marks."""
+    child_end: int
+    parent_end: int
+    encode: Encode = _same
+    step: tuple[tuple[int, int], ...] = ()
+    """Child and parent bytes of one step after each mark. Left out: (1, 1) where both sides are equally long to the
+    next mark, one indivisible step otherwise."""
+
+    def _step(self, i: int) -> tuple[int, int]:
+        if self.step:
+            return self.step[i]
+        last = i + 1 == len(self.child)
+        child = (self.child_end if last else self.child[i + 1]) - self.child[i]
+        parent = (self.parent_end if last else self.parent[i + 1]) - self.parent[i]
+        return (1, 1) if child == parent else (child, parent)
+
+    def _start(self, offset: int) -> int:
+        if offset >= self.child_end:
+            return self.parent_end
+        i = bisect_right(self.child, offset) - 1
+        child_step, parent_step = self._step(i)
+        return self.parent[i] + (offset - self.child[i]) // child_step * parent_step
+
+    def _end(self, offset: int) -> int:
+        i = bisect_left(self.child, offset)
+        if i < len(self.child) and self.child[i] == offset:
+            return self.parent[i]
+        if offset >= self.child_end and self._step(i - 1)[0] == 0:
+            return self.parent_end
+        child_step, parent_step = self._step(i - 1)
+        into = min(offset, self.child_end) - self.child[i - 1]
+        return self.parent[i - 1] + -(-into // child_step) * parent_step
+
+    def locate(self, start: int, end: int) -> tuple[int, int]:
+        first = self._start(start)
+        return first, max(first, self._end(end))
+
+    def wrap(self, edits: Sequence[Edit]) -> Sequence[Edit] | None:
+        out: list[Edit] = []
+        for edit in sorted(edits, key=lambda e: (e.start, e.end)):
+            text = self.encode(edit.text)
+            start, end = self.locate(edit.start, edit.end)
+            if text is None or (out and start < out[-1].end):
+                return None
+            out.append(Edit(start, end, text))
+        return out
+
+
+def side_by_side(start: int, end: int, encode: Encode = _same) -> OffsetMap:
+    """A child that is ``parent[start:end]`` as it stands."""
+    return OffsetMap((0,), (start,), end - start, end, encode)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Whole:
+    """A child that can only be put back whole (compression, base64): edits re-encode all of it."""
+
+    start: int
+    end: int
+    data: bytes
+    encode: Encode | None
+    """The child's edited bytes as parent bytes; ``None``: it cannot be put back (and the message is blocked)."""
+
+    def locate(self, start: int, end: int) -> tuple[int, int]:
+        return self.start, self.end
+
+    def wrap(self, edits: Sequence[Edit]) -> Sequence[Edit] | None:
+        if self.encode is None:
+            return None
+        text = self.encode(apply_edits(self.data, edits))
+        return None if text is None else (Edit(self.start, self.end, text),)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Chain:
+    """A child two decoders deep that is yielded as one: ``inner`` hangs in what ``outer`` hangs in the parent."""
+
+    outer: Wrap
+    inner: Wrap
+
+    def locate(self, start: int, end: int) -> tuple[int, int]:
+        return self.outer.locate(*self.inner.locate(start, end))
+
+    def wrap(self, edits: Sequence[Edit]) -> Sequence[Edit] | None:
+        between = self.inner.wrap(edits)
+        return None if between is None else self.outer.wrap(between)

@@ -1,0 +1,47 @@
+"""What counts only beside a card number: expiry, holder name, a bare security code, a PIN.
+
+``4111 1111 1111 1111 12/30 123`` and the sibling fields of a number in a form or a JSON object.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from detectors.keys import EXPIRY_KEY_SET, HOLDER_KEY_SET, PIN_BESIDE_SET, SECURITY_CODE_BESIDE_SET
+from detectors.model import CARDHOLDER_NAME, EXPIRY, PIN_BLOCK, SECURITY_CODE
+from detectors.recognizers import Recognized
+
+_BETWEEN = r"[\s|,;/:.\-_]{1,4}"
+_EXPIRY = re.compile(
+    rf"(?:{_BETWEEN}|[^0-9\n]{{1,24}}?)((?:0[1-9]|1[0-2])\s?[/\-|]\s?(?:20)?[2-4][0-9]|(?:0[1-9]|1[0-2])[2-4][0-9])(?![0-9])"
+)
+_CODE = re.compile(rf"{_BETWEEN}([0-9]{{3,4}})(?![0-9A-Za-z])")
+
+_SHAPES = (
+    (EXPIRY, EXPIRY_KEY_SET, re.compile(r"[0-9]{1,2}|[0-9]{4}|[0-9]{6}|[0-9]{1,2}\s?[/\-.]\s?[0-9]{2,4}|[0-9]{4}[/\-.][0-9]{1,2}")),
+    (CARDHOLDER_NAME, HOLDER_KEY_SET, re.compile(r"(?=.*[^\W\d_])[^*\r\n]{2,64}")),
+    (SECURITY_CODE, SECURITY_CODE_BESIDE_SET, re.compile(r"[0-9]{3,4}")),
+    (PIN_BLOCK, PIN_BESIDE_SET, re.compile(r"[0-9]{4,12}")),
+)
+
+
+def after(text: str, ends: Sequence[int]) -> Iterator[Recognized]:
+    """Expiry and security code that follow a card number ending at one of ``ends``, in free text."""
+    for end in ends:
+        expiry = _EXPIRY.match(text, end)
+        if expiry is None:
+            continue
+        yield Recognized(EXPIRY, expiry.start(1), expiry.end(1), "high", "", ("beside a card number",))
+        code = _CODE.match(text, expiry.end(1))
+        if code is not None:
+            yield Recognized(SECURITY_CODE, code.start(1), code.end(1), "high", "", ("beside a card number",))
+
+
+def sibling(name: str, value: str) -> str:
+    """The entity that ``value`` is under the folded ``name`` when a card number stands in the same object, or ``""``."""
+    text = value.strip()
+    for entity, keys, shape in _SHAPES:
+        if name in keys and shape.fullmatch(text):
+            return entity
+    return ""
