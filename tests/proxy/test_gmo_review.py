@@ -6,8 +6,7 @@ import email.parser
 import email.policy
 import json
 from collections.abc import Iterator
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import pytest
@@ -15,6 +14,7 @@ import pytest
 from detectors.model import View
 from proxy.gmo_review import TOKEN, UNLISTED, UNREADABLE, Review, review
 from proxy.message import Message, Part
+from proxy.policy_routes import Role, Route, Source, Tokens
 
 FORM = "application/x-www-form-urlencoded"
 TEXT = "text/plain;charset=Windows-31J"
@@ -67,8 +67,8 @@ def _text(data: bytes) -> str:
         return data.decode("utf-8", "replace")
 
 
-def lane(role: str = "payment-gateway", source: str = "backend", tokens: str = "allow") -> Any:
-    return SimpleNamespace(lane="gmo", role=role, source=source, tokens=tokens)
+def lane(role: Role = "payment-gateway", source: Source = "backend", tokens: Tokens = "allow") -> Route:
+    return Route(lane="gmo", role=role, source=source, tokens=tokens)
 
 
 def request(
@@ -78,14 +78,14 @@ def request(
     *,
     query: bytes = b"",
     host: str = "p01.mul-pay.jp",
-    route: Any = None,
+    route: Route | None = None,
 ) -> Message:
     parts = [Part("method", b"POST"), Part("path", path.encode())]
     if query:
         parts.append(Part("query", query))
     parts.append(Part("body", body, content_type=kind))
     return Message(
-        route=cast("Any", route or lane()),
+        route=route or lane(),
         direction="request",
         protocol="http",
         parts=tuple(parts),
@@ -98,7 +98,7 @@ def request(
 
 def response(path: str, body: bytes, kind: str = TEXT, host: str = "p01.mul-pay.jp", status: int = 200) -> Message:
     return Message(
-        route=cast("Any", lane()),
+        route=lane(),
         direction="response",
         protocol="http",
         parts=(Part("header:content-type", kind.encode()), Part("body", body, content_type=kind)),
