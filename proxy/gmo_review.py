@@ -156,7 +156,7 @@ def _is_unreadable(part: Part, place: gmo.Endpoint, fields: Fields) -> bool:
     """A body in which no parameter can be seen cannot be judged by its parameters."""
     if part.name != "body" or part.data.strip() in (b"", b"{}", b"[]"):
         return False
-    return next(iter(fields(_as_dialect(part, place))), None) is None
+    return not any(view.key for view in fields(_as_dialect(part, place)))
 
 
 def _is_token_key(view: View) -> bool:
