@@ -75,7 +75,7 @@ $(VENV)/.test: $(VENV)/.runtime
 
 $(VENV)/.lint: $(VENV)/.runtime
 	@echo "Sekisho: installing the linters ..."
-	@$(call install,-e '.[test,lint]')
+	@$(call install,-e '.[lint]')
 
 define install
 $(PIP) $(1) && touch $@ || { \
