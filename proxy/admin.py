@@ -1,0 +1,119 @@
+"""The operators' side door: /metrics, /healthz and /readyz. No card traffic passes here, and nothing can be changed."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+LISTENING = "listening"
+PASSED = "passed"
+
+Render = Callable[[str], tuple[bytes, str]]
+"""``PrometheusMeter.render``: the page and its content type, for an Accept header."""
+
+
+class AdminError(Exception):
+    """The admin server cannot listen; the message names the address and what to change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether traffic may be sent here: every lane listens, and the inspector has found what it must find."""
+
+    lanes: Mapping[str, str] = field(default_factory=dict)
+    """Lane → ``listening``, or why it does not."""
+    self_check: str = "not run"
+    """``passed``, or why it did not."""
+
+    @property
+    def ready(self) -> bool:
+        return bool(self.lanes) and set(self.lanes.values()) == {LISTENING} and self.self_check == PASSED
+
+
+ENDPOINTS: Mapping[str, str] = {
+    "/metrics": "Every series, as Prometheus text or, if the Accept header asks for it, as OpenMetrics with exemplars.",
+    "/healthz": "200 as long as the process answers at all.",
+    "/readyz": "200 when every lane listens and the inspector's self-check has passed, else 503; says which, as JSON.",
+}
+
+
+def admin_app(*, render: Render, readiness: Callable[[], Readiness], host: str) -> web.Application:
+    """The application. ``host`` is the address it will listen on: on a loopback address it answers only requests that
+    name such a host, so that no web page can read it through a name of its own that points here (DNS rebinding)."""
+
+    async def metrics(request: web.Request) -> web.Response:
+        body, content_type = render(request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+    async def healthz(_: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def readyz(_: web.Request) -> web.Response:
+        state = readiness()
+        document = {"ready": state.ready, "lanes": dict(state.lanes), "self_check": state.self_check}
+        return web.json_response(document, status=200 if state.ready else 503)
+
+    application = web.Application(middlewares=[_only_for(host)], client_max_size=1024)
+    application.on_response_prepare.append(_harden)
+    for path, handler in (("/metrics", metrics), ("/healthz", healthz), ("/readyz", readyz)):
+        application.router.add_get(path, handler)
+    return application
+
+
+async def serve_admin(application: web.Application, host: str, port: int) -> web.AppRunner:
+    """Listens until ``cleanup()`` of the runner it gives. Raises ``AdminError``, and then nothing is left running."""
+    runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        await runner.cleanup()
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        raise AdminError(f"the admin server cannot listen on {where}: {why}; change admin.listen") from error
+    return runner
+
+
+def _only_for(host: str) -> Middleware:
+    local = is_loopback(host)
+
+    @web.middleware
+    async def check_host(request: web.Request, handler: Handler) -> web.StreamResponse:
+        named = request.headers.get("Host", "")
+        if local and named and not is_loopback(host_of(named)):
+            return web.Response(status=421, text="This address answers to the name of this machine only.\n")
+        return await handler(request)
+
+    return check_host
+
+
+async def _harden(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Content-Security-Policy"] = "default-src 'none'; frame-ancestors 'none'"
+    response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
+    response.headers["Server"] = "sekisho"
+
+
+def host_of(authority: str) -> str:
+    """The host in a Host header, without port and brackets."""
+    if authority.startswith("["):
+        return authority[1:].partition("]")[0]
+    return authority.rpartition(":")[0] if ":" in authority else authority
+
+
+def is_loopback(host: str) -> bool:
+    """Whether ``host`` is this machine's own name or address for itself. Names are not looked up: an attacker's would
+    say what the attacker likes."""
+    name = host.lower().rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

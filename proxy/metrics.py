@@ -1,0 +1,258 @@
+"""The meters that the guard and the planes count into. Sole importer of prometheus-client; the table: ``series``."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from proxy.series import BOUNDS, OTHER, SERIES, STAGES, Series, gap_reason
+
+if TYPE_CHECKING:
+    from detectors.model import Finding
+    from proxy.message import Message
+    from proxy.policy import Policy
+
+__all__ = ["SERIES", "Meter", "PrometheusMeter", "RecordingMeter", "Series"]
+
+
+class Meter(Protocol):
+    """What the guard and the planes report. No method may block; whoever calls survives if one raises."""
+
+    def message(self, message: Message, verdict: str, inspected: int, seconds: float) -> None:
+        """One message has its verdict after ``seconds``; ``inspected`` of its bytes were read."""
+
+    def violation(self, message: Message, kind: str, finding: Finding, verdict: str, record: str) -> None:
+        """One finding that the policy does not permit; ``record`` is the id of its audit record, or empty."""
+
+    def suppressed(self, message: Message, finding: Finding) -> None:
+        """One finding that a suppression covers."""
+
+    def gap(self, message: Message, reason: str, size: int, verdict: str, record: str) -> None:
+        """``size`` bytes could not be inspected."""
+
+    def internal_error(self, where: str) -> None:
+        """Sekisho itself failed."""
+
+    def audit_error(self) -> None:
+        """An audit record could not be written."""
+
+    def added_latency(self, lane: str, seconds: float) -> None:
+        """One message was held for ``seconds``."""
+
+    def connections(self, lane: str, change: int) -> None:
+        """``change`` more (or fewer) client connections are open."""
+
+    def upstream_error(self, lane: str, reason: str) -> None:
+        """The upstream failed; ``reason`` is one of ``proxy.series.UPSTREAM_REASONS``."""
+
+    def policy(self, policy: Policy) -> None:
+        """``policy`` is in force from now on."""
+
+    def policy_reload(self, result: str) -> None:
+        """A policy file was read again: ``ok`` or ``error``."""
+
+
+class _Family[C: (Counter, Gauge, Histogram)]:
+    """A collector whose children are looked up once: ``labels()`` validates and locks, which costs microseconds."""
+
+    MOST = 10_000
+    """Children kept at hand. Labels are bounded; this bounds the ways in which they can be misspelt."""
+
+    def __init__(self, collector: C, labels: tuple[str, ...], bounds: Mapping[str, Collection[str]]) -> None:
+        self._collector: C = collector
+        self._labels = labels
+        self._bounds = bounds
+        self._children: dict[tuple[str, ...], C] = {}
+
+    def child(self, *values: str) -> C:
+        found = self._children.get(values)
+        if found is not None:
+            return found
+        bounded = [
+            value if label not in self._bounds or value in self._bounds[label] else OTHER
+            for label, value in zip(self._labels, values, strict=True)
+        ]
+        child: C = self._collector.labels(*bounded) if bounded else self._collector
+        if len(self._children) < self.MOST:
+            self._children[values] = child
+        return child
+
+    def forget(self) -> None:
+        """Bounds have changed: look every child up anew."""
+        self._children = {}
+
+    def remove(self, *values: str) -> None:
+        """Stops exposing one child."""
+        self._children.pop(values, None)
+        self._collector.remove(*values)
+
+
+class _WithoutCreated(Collector):
+    """A registry's metrics without the ``_created`` samples, which double the size of every scrape."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in self._registry.collect():
+            metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
+            yield metric
+
+
+class PrometheusMeter:
+    """Counts into a registry of its own, and renders it.
+
+    ``entities`` are the names the team's own recognizers may report, besides the built-in ones.
+    """
+
+    def __init__(self, *, version: str = "", entities: Collection[str] = ()) -> None:
+        self.registry = CollectorRegistry()
+        self._lanes: set[str] = set()
+        self._entities = BOUNDS[""]["entity"] | frozenset(entities)
+        self._rows = {row.name: row for row in SERIES}
+        self._policy: tuple[str, str, str] | None = None
+        self._forget: list[Callable[[], None]] = []
+        self._messages = self._family(Counter, "sekisho_messages_total")
+        self._violations = self._family(Counter, "sekisho_violations_total")
+        self._suppressed = self._family(Counter, "sekisho_suppressed_findings_total")
+        self._gaps = self._family(Counter, "sekisho_gaps_total")
+        self._inspected = self._family(Counter, "sekisho_inspected_bytes_total")
+        self._uninspected = self._family(Counter, "sekisho_uninspected_bytes_total")
+        self._inspect = self._family(Histogram, "sekisho_inspect_seconds")
+        self._latency = self._family(Histogram, "sekisho_added_latency_seconds")
+        self._connections = self._family(Gauge, "sekisho_connections")
+        self._upstream = self._family(Counter, "sekisho_upstream_errors_total")
+        self._internal = self._family(Counter, "sekisho_internal_errors_total")
+        self._info = self._family(Gauge, "sekisho_policy_info")
+        self._reloads = self._family(Counter, "sekisho_policy_reloads_total")
+        self._audit = self._family(Counter, "sekisho_audit_errors_total")
+        self._family(Gauge, "sekisho_build_info").child(version, platform.python_version()).set(1)
+        self._start_at_zero()
+
+    def _family[C: (Counter, Gauge, Histogram)](self, kind: type[C], name: str) -> _Family[C]:
+        row: Series = self._rows.pop(name)
+        options = {"buckets": row.buckets} if row.buckets else {}
+        collector = kind(row.name, row.help, row.labels, registry=self.registry, **options)  # type: ignore[arg-type]
+        own = {"lane": self._lanes, "entity": self._entities}
+        family = _Family(collector, row.labels, {**BOUNDS[""], **own, **BOUNDS.get(name, {})})
+        self._forget.append(family.forget)
+        return family
+
+    def _start_at_zero(self) -> None:
+        """An alert on a series that does not exist yet never fires: the failure counters start as 0."""
+        self._audit.child()
+        for where in sorted(STAGES):
+            self._internal.child(where)
+        for result in ("ok", "error"):
+            self._reloads.child(result)
+
+    def message(self, message: Message, verdict: str, inspected: int, seconds: float) -> None:
+        lane = message.route.lane
+        self._messages.child(lane, message.route.role, message.direction, message.protocol, verdict).inc()
+        self._inspected.child(lane, message.direction).inc(inspected)
+        self._inspect.child(lane).observe(seconds)
+
+    def violation(self, message: Message, kind: str, finding: Finding, verdict: str, record: str) -> None:
+        route = message.route
+        labels = (route.lane, route.role, kind, finding.entity, finding.brand, finding.confidence)
+        self._violations.child(*labels, message.direction, verdict).inc(1, _exemplar(record))
+
+    def suppressed(self, message: Message, finding: Finding) -> None:
+        self._suppressed.child(message.route.lane, finding.entity).inc()
+
+    def gap(self, message: Message, reason: str, size: int, verdict: str, record: str) -> None:
+        lane, reason = message.route.lane, gap_reason(reason)
+        self._gaps.child(lane, reason, verdict).inc(1, _exemplar(record))
+        self._uninspected.child(lane, message.direction, reason).inc(size)
+
+    def internal_error(self, where: str) -> None:
+        self._internal.child(where).inc()
+
+    def audit_error(self) -> None:
+        self._audit.child().inc()
+
+    def added_latency(self, lane: str, seconds: float) -> None:
+        self._latency.child(lane).observe(seconds)
+
+    def connections(self, lane: str, change: int) -> None:
+        self._connections.child(lane).inc(change)
+
+    def upstream_error(self, lane: str, reason: str) -> None:
+        self._upstream.child(lane, reason).inc()
+
+    def policy(self, policy: Policy) -> None:
+        """Also makes the policy's lanes known: call it before the first message."""
+        self._lanes.update(lane.name for lane in policy.lanes)
+        for forget in self._forget:
+            forget()
+        for lane in policy.lanes:
+            self._connections.child(lane.name).inc(0)
+        former, self._policy = self._policy, (policy.policy_id, policy.sha256, policy.mode)
+        self._info.child(*self._policy).set(1)
+        if former is not None and former != self._policy:
+            self._info.remove(*former)
+
+    def policy_reload(self, result: str) -> None:
+        self._reloads.child(result).inc()
+
+    def render(self, accept: str = "") -> tuple[bytes, str]:
+        """The page and its content type: OpenMetrics, with audit record ids as exemplars, if ``accept`` asks for it."""
+        encode, content_type = choose_encoder(accept)
+        return encode(_WithoutCreated(self.registry)), content_type
+
+
+def _exemplar(record: str) -> dict[str, str] | None:
+    return {"audit_id": record} if record else None
+
+
+class RecordingMeter:
+    """A meter for tests: every call as a tuple of the method's name and what it was told, in order."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, ...]] = []
+        self.seconds: list[float] = []
+
+    def named(self, name: str) -> list[tuple[str, ...]]:
+        """The calls of one method, without its name."""
+        return [call[1:] for call in self.calls if call[0] == name]
+
+    def message(self, message: Message, verdict: str, inspected: int, seconds: float) -> None:
+        self.seconds.append(seconds)
+        self.calls.append(("message", message.route.lane, message.direction, verdict, str(inspected)))
+
+    def violation(self, message: Message, kind: str, finding: Finding, verdict: str, record: str) -> None:
+        self.calls.append(("violation", message.route.lane, kind, finding.entity, finding.confidence, verdict, record))
+
+    def suppressed(self, message: Message, finding: Finding) -> None:
+        self.calls.append(("suppressed", message.route.lane, finding.entity))
+
+    def gap(self, message: Message, reason: str, size: int, verdict: str, record: str) -> None:
+        self.calls.append(("gap", message.route.lane, reason, str(size), verdict, record))
+
+    def internal_error(self, where: str) -> None:
+        self.calls.append(("internal_error", where))
+
+    def audit_error(self) -> None:
+        self.calls.append(("audit_error",))
+
+    def added_latency(self, lane: str, seconds: float) -> None:
+        self.seconds.append(seconds)
+        self.calls.append(("added_latency", lane))
+
+    def connections(self, lane: str, change: int) -> None:
+        self.calls.append(("connections", lane, str(change)))
+
+    def upstream_error(self, lane: str, reason: str) -> None:
+        self.calls.append(("upstream_error", lane, reason))
+
+    def policy(self, policy: Policy) -> None:
+        self.calls.append(("policy", policy.policy_id, policy.mode))
+
+    def policy_reload(self, result: str) -> None:
+        self.calls.append(("policy_reload", result))

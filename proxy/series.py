@@ -1,0 +1,189 @@
+"""Every series that Sekisho exposes: what it is called, what it counts, and which label values it may have.
+
+A label value only ever comes from a bounded set; anything else is counted as ``other``, so that no peer can grow the
+memory of Sekisho or of its Prometheus, and no number can hide in a label. The series of the self-probe
+(``sekisho_probe_*``) come with the probe: a series that nobody sets reads like one that is well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from detectors import model
+from detectors.iin import BRANDS
+
+OTHER = "other"
+
+GAP_REASONS = frozenset(
+    {
+        # The decoders and the inspector.
+        *("unknown-content-encoding", "bad-content-encoding", "unknown-charset", "truncated", "corrupt", "archive"),
+        *("too-large", "too-deep", "depth", "expanded", "ratio", "timeout", "too-many-candidates", "inspector-error"),
+        # The rules of the tokenized flow.
+        *("unlisted-gmo-path", "unreadable-gmo-call"),
+        # The planes.
+        *("body-too-large", "encrypted", "upgrade", "event-stream", "unlisted-destination"),
+        # The guard.
+        "internal-error",
+    }
+)
+"""Why bytes could not be inspected."""
+
+
+def gap_reason(reason: str) -> str:
+    """The row of ``GAP_REASONS`` for a gap: its reason, or what it is a kind of (``truncated-gzip``), or ``other``."""
+    general = reason.rpartition("-")[0]
+    return next((known for known in (reason, general) if known in GAP_REASONS), OTHER)
+
+
+UPSTREAM_REASONS = frozenset({"refused", "unreachable", "timeout", "dns", "tls", "reset", "protocol", "closed"})
+"""Why an exchange with an upstream failed."""
+
+STAGES = frozenset(
+    {
+        *("inspect", "review", "judge", "redact", "recheck", "record", "audit", "meter", "guard"),
+        *("timeout", "cancelled", "worker", "handler", "carry-out", "plane"),
+    }
+)
+"""Where in Sekisho something can fail: the guard's steps, then the planes'."""
+
+BOUNDS: Mapping[str, Mapping[str, frozenset[str]]] = {
+    "": {
+        "role": frozenset({"logging", "storage", "payment-gateway", "shop", "external"}),
+        "direction": frozenset({"request", "response"}),
+        "protocol": frozenset({"http", "http1", "http2", "http/1.0", "http/1.1", "http/2"}),
+        "verdict": frozenset({"allow", "redact", "block", "report"}),
+        "kind": frozenset({"passthrough", "retention", "stored"}),
+        "confidence": frozenset({"high", "low"}),
+        "brand": frozenset({*BRANDS, ""}),
+        "entity": frozenset(
+            {
+                *(model.PAN, model.SECURITY_CODE, model.TRACK_1, model.TRACK_2, model.PIN_BLOCK),
+                *(model.EXPIRY, model.CARDHOLDER_NAME, "TOKEN"),
+            }
+        ),
+    },
+    "sekisho_gaps_total": {"reason": GAP_REASONS},
+    "sekisho_uninspected_bytes_total": {"reason": GAP_REASONS},
+    "sekisho_upstream_errors_total": {"reason": UPSTREAM_REASONS},
+    "sekisho_internal_errors_total": {"where": STAGES},
+    "sekisho_policy_reloads_total": {"result": frozenset({"ok", "error"})},
+}
+"""Allowed values by series and label; ``""`` holds those that mean the same everywhere. Lanes and team entities come
+from the policy; ``policy_id``, ``sha256``, ``mode``, ``version`` and ``python`` have one value at a time."""
+
+LATENCY_BUCKETS = (1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+INSPECT_BUCKETS = (1e-5, 2.5e-5, 5e-5, *LATENCY_BUCKETS)
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One exposed metric, as an operator reads about it."""
+
+    name: str
+    type: Literal["counter", "gauge", "histogram"]
+    unit: str
+    labels: tuple[str, ...]
+    help: str
+    buckets: tuple[float, ...] = ()
+
+
+SERIES: tuple[Series, ...] = (
+    Series(
+        "sekisho_messages_total",
+        "counter",
+        "messages",
+        ("lane", "role", "direction", "protocol", "verdict"),
+        "Requests and responses judged, by what was done with them.",
+    ),
+    Series(
+        "sekisho_violations_total",
+        "counter",
+        "findings",
+        ("lane", "role", "kind", "entity", "brand", "confidence", "direction", "verdict"),
+        "Card data found where the policy does not permit it; verdict report means it was forwarded.",
+    ),
+    Series(
+        "sekisho_suppressed_findings_total",
+        "counter",
+        "findings",
+        ("lane", "entity"),
+        "Findings that a suppression of the policy declared false alarms.",
+    ),
+    Series(
+        "sekisho_gaps_total",
+        "counter",
+        "gaps",
+        ("lane", "reason", "verdict"),
+        "Stretches that could not be inspected, by reason; verdict report means they were forwarded.",
+    ),
+    Series(
+        "sekisho_inspected_bytes_total",
+        "counter",
+        "bytes",
+        ("lane", "direction"),
+        "Bytes inspected, as they stood on the wire.",
+    ),
+    Series(
+        "sekisho_uninspected_bytes_total",
+        "counter",
+        "bytes",
+        ("lane", "direction", "reason"),
+        "Bytes of gaps, as they stood on the wire.",
+    ),
+    Series(
+        "sekisho_inspect_seconds",
+        "histogram",
+        "seconds",
+        ("lane",),
+        "Time from a whole message to its verdict.",
+        INSPECT_BUCKETS,
+    ),
+    Series(
+        "sekisho_added_latency_seconds",
+        "histogram",
+        "seconds",
+        ("lane",),
+        "Time a message spent in Sekisho, waiting included, without the upstream's own time.",
+        LATENCY_BUCKETS,
+    ),
+    Series("sekisho_connections", "gauge", "connections", ("lane",), "Client connections open now."),
+    Series(
+        "sekisho_upstream_errors_total",
+        "counter",
+        "errors",
+        ("lane", "reason"),
+        "Connections or exchanges with the upstream that failed.",
+    ),
+    Series(
+        "sekisho_internal_errors_total",
+        "counter",
+        "errors",
+        ("where",),
+        "Failures of Sekisho itself. Each one refused a message in enforce mode, except where=meter.",
+    ),
+    Series(
+        "sekisho_policy_info",
+        "gauge",
+        "",
+        ("policy_id", "sha256", "mode"),
+        "The policy in force; always 1.",
+    ),
+    Series(
+        "sekisho_policy_reloads_total",
+        "counter",
+        "reloads",
+        ("result",),
+        "Policy files read after the start; result error means the former policy stays in force.",
+    ),
+    Series(
+        "sekisho_audit_errors_total",
+        "counter",
+        "errors",
+        (),
+        "Audit records that could not be written.",
+    ),
+    Series("sekisho_build_info", "gauge", "", ("version", "python"), "The running program; always 1."),
+)
