@@ -83,6 +83,9 @@ OTHER_NAMES = {  # import name -> distribution, where they differ
     "presidio_analyzer": "presidio-analyzer",
     "prometheus_client": "prometheus-client",
     "ruamel": "ruamel.yaml",
+    "OpenSSL": "pyopenssl",
+    "yaml": "pyyaml",
+    "pydantic_core": "pydantic",
 }
 
 
@@ -149,7 +152,8 @@ def test_every_library_is_declared_and_every_dependency_used():
 def test_every_dependency_and_every_exemption_has_its_reason():
     lines = (ROOT / "pyproject.toml").read_text().splitlines()
     dependencies = lines[lines.index("dependencies = [") + 1 :]
-    for line, before in zip(dependencies[: dependencies.index("]")], ["", *dependencies], strict=False):
+    listed = dependencies[: dependencies.index("]")]
+    for line, before in zip(listed, ["", *listed], strict=False):
         assert line.strip().startswith("#") or before.strip().startswith("#"), line
     text = "\n".join(lines)
     for block in re.findall(r"^(?:ignore|\"[a-z/]+\*\*\") = \[\n(.*?)^\]", text, re.MULTILINE | re.DOTALL):
@@ -196,18 +200,10 @@ def test_modules_and_functions_stay_small():
     assert set(large) == set(LARGE), large
 
 
-def test_doors_are_narrow():
-    for path, name in zip(SOURCES, NAMES, strict=True):
-        if path.name != "__init__.py":
-            continue
-        exported = [
-            alias.asname or alias.name
-            for node in ast.parse(path.read_text()).body
-            if isinstance(node, ast.ImportFrom) and node.module != "__future__"
-            for alias in node.names
-        ]
-        public = [n for n in exported if not n.startswith("_")]
-        assert len(public) <= 8 or "recognizers" in name or "decoders" in name, (name, public)
+def test_the_door_is_narrow():
+    from detectors import __all__ as names  # noqa: PLC0415 - the only test that imports it
+
+    assert 0 < len(names) <= 8
 
 
 def tracked() -> list[Path]:

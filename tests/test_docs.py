@@ -17,7 +17,7 @@ from proxy import cli
 from proxy.policy import Policy, load
 from proxy.policy_model import Defaults, LaneLimits, Overrides
 from proxy.problem import STATUS
-from proxy.problems import REFUSALS
+from proxy.refusals import REFUSALS
 from proxy.series import GAP_REASONS, SERIES
 
 ROOT = Path(__file__).resolve().parent.parent
