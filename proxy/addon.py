@@ -1,0 +1,200 @@
+"""The gate: flows of the host become messages for the guard, and its decisions are carried out on the flows.
+
+Whatever fails in between (an exception, a deadline, a cancelled task) ends in the guard's word for failures, or, if that
+fails too, in a refusal; only a lane in monitor mode goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Mapping
+from dataclasses import replace
+from time import perf_counter
+from typing import Protocol
+
+from mitmproxy import http
+
+from proxy import http_marks as marks
+from proxy.http_flows import Context, limit_codings, put, request_message, response_message, sealed_by
+from proxy.http_request import refusal_response
+from proxy.message import Action, Decision, Direction, Message
+from proxy.policy import Lane, Policy, Route
+from proxy.refusals import REFUSALS, problem, restated
+from proxy.workers import Workers
+
+INLINE_BYTES = 256 * 1024
+"""Bodies up to this size are sieved on the event loop, where a pass takes less time than handing it to a thread."""
+GRACE_SECONDS = 1.0
+"""Added to the inspector's own deadline: it ends itself with a gap, and only if it cannot is it given up."""
+
+GAP_ANSWERS: Mapping[str, tuple[int, str]] = {
+    "body-too-large": (413, "The body is larger than limits.body of the policy."),
+    "encrypted": (501, "What a CONNECT tunnel carries can be inspected only if the lane has tls.intercept_ca_file."),
+    "upgrade": (501, "After an Upgrade the connection speaks a protocol that this version does not inspect."),
+    "event-stream": (501, "A response that never ends cannot be inspected whole by this version."),
+    "unlisted-destination": (403, "The destination is in none of the lane's destinations."),
+}
+"""Status and explanation of what the plane could not hand over whole."""
+
+
+class Asked(Protocol):
+    """The guard, as the gate knows it."""
+
+    policy: Policy
+
+    def quick(self, message: Message) -> Decision | None:
+        """ALLOW for what is clean at first sight, without leaving the event loop; ``None``: ask ``check``."""
+
+    def check(self, message: Message) -> Decision:
+        """The decision. Runs in a worker thread."""
+
+    def failed(self, message: Message, where: str) -> Decision:
+        """The decision about a message whose inspection failed."""
+
+
+class Latency(Protocol):
+    """The part of the meter that the gate uses."""
+
+    def added_latency(self, lane: str, seconds: float) -> None:
+        """One message was held for ``seconds``."""
+
+
+class Gate:
+    """Asks the guard about each message of a flow and carries out the answer.
+
+    Each method returns ``None`` when the answer is carried out already, or an awaitable that does it.
+    """
+
+    def __init__(self, guard: Asked, workers: Workers, meter: Latency) -> None:
+        self.guard = guard
+        self._workers = workers
+        self._meter = meter
+
+    def request(self, flow: http.HTTPFlow, lane: Lane) -> Awaitable[None] | None:
+        """Before a request is forwarded."""
+        route, gap = self._route(lane, flow, "request")
+        if route.mode == "enforce":
+            limit_codings(flow.request.headers)
+        route, seal = unsealed(route, flow.request, gap)
+        message = request_message(flow.request, self._context(route, flow, gap, lane))
+        return self._ask(flow, message, seal)
+
+    def response(self, flow: http.HTTPFlow, lane: Lane) -> Awaitable[None] | None:
+        """Before a response is forwarded."""
+        route, gap = self._route(lane, flow, "response")
+        if flow.response is None:
+            raise ValueError("a response hook without a response")
+        if route.mode == "enforce":
+            # It would teach the client a way around the lane (RFC 7838).
+            flow.response.headers.pop("alt-svc", None)
+        route, seal = unsealed(route, flow.response, gap)
+        message = response_message(flow, self._context(route, flow, gap, lane))
+        return self._ask(flow, message, seal)
+
+    def connect(self, flow: http.HTTPFlow, lane: Lane, *, readable: bool) -> Awaitable[None] | None:
+        """Before a tunnel is opened. ``readable``: its inside will be decrypted and asked about, message by message."""
+        route, gap = self._route(lane, flow, "request")
+        if readable:
+            marks.set_readable(flow)
+            if not gap:
+                marks.set_passed(flow, "request")
+                return None
+        message = request_message(flow.request, self._context(route, flow, gap or "encrypted", lane))
+        return self._ask(flow, message, "")
+
+    def broken(self, flow: http.HTTPFlow, lane: Lane, direction: Direction, where: str) -> None:
+        """Carries out the guard's word for a failure: the hook itself did not come to an end."""
+        route, gap = self._route(lane, flow, direction)
+        host, port = flow.request.host.lower(), flow.request.port
+        message = Message(route, direction, "http", (), _peer(flow), host, port, flow.request.method, gap=gap)
+        carry_out(flow, message, self._failed(message, where))
+
+    def _route(self, lane: Lane, flow: http.HTTPFlow, direction: Direction) -> tuple[Route, str]:
+        """The rules for the flow's destination, and the gap known so far. Monitor mode reports unlisted destinations;
+        nothing else lets them pass."""
+        gap = marks.gap(flow, direction)
+        route = lane.route(flow.request.host)
+        if route is not None:
+            return route, gap
+        mode = lane.mode or self.guard.policy.mode
+        return Route(lane.name, "external", mode, source=lane.source), gap or "unlisted-destination"
+
+    def _context(self, route: Route, flow: http.HTTPFlow, gap: str, lane: Lane) -> Context:
+        return Context(route, _peer(flow), gap, chosen=lane.upstream.kind == "forward")
+
+    def _ask(self, flow: http.HTTPFlow, message: Message, seal: str) -> Awaitable[None] | None:
+        began = perf_counter()
+        if not message.gap and sum(len(part.data) for part in message.parts) <= INLINE_BYTES:
+            decision = self.guard.quick(message)
+            if decision is not None and decision.action is Action.ALLOW:
+                marks.set_passed(flow, message.direction)
+                self._meter.added_latency(message.route.lane, perf_counter() - began)
+                return None
+        return self._check(flow, message, seal, began)
+
+    async def _check(self, flow: http.HTTPFlow, message: Message, seal: str, began: float) -> None:
+        decision = await self._decision(message)
+        try:
+            carry_out(flow, message, decision, seal)
+        except Exception:  # noqa: BLE001 - whatever it was, the message is refused
+            carry_out(flow, message, self._failed(message, "carry-out"))
+        self._meter.added_latency(message.route.lane, perf_counter() - began)
+
+    async def _decision(self, message: Message) -> Decision:
+        """The guard's decision, or its word for a failure, within the route's deadline."""
+        try:
+            return await self._workers.run(self.guard.check, message, message.route.limits.seconds + GRACE_SECONDS)
+        except TimeoutError:
+            return self._failed(message, "timeout")
+        except asyncio.CancelledError:
+            return self._failed(message, "cancelled")
+        except Exception:  # noqa: BLE001 - fail closed on whatever it was
+            return self._failed(message, "worker")
+
+    def _failed(self, message: Message, where: str) -> Decision:
+        try:
+            return self.guard.failed(message, where)
+        except Exception:  # noqa: BLE001 - the last edge: nothing is left to ask
+            return Decision(Action.ALLOW if message.route.mode == "monitor" else Action.BLOCK)
+
+
+def unsealed(route: Route, message: http.Request | http.Response, gap: str) -> tuple[Route, str]:
+    """The route as it is, unless it redacts and this message cannot be redacted: then one that blocks, and why."""
+    if route.on_violation != "redact":
+        return route, ""
+    seal = sealed_by(message) or gap
+    return (replace(route, on_violation="block"), seal) if seal else (route, "")
+
+
+def carry_out(flow: http.HTTPFlow, message: Message, decision: object, seal: str = "") -> None:
+    """Marks the flow as passed (with redacted parts put in), or gives it its refusal. Raises whatever goes wrong."""
+    if not isinstance(decision, Decision):
+        raise TypeError("the guard gave no decision")
+    if decision.action is Action.BLOCK:
+        response = _refusal(flow, message, decision, seal)
+        marks.set_refusal(flow, response)
+        flow.response = response
+        return
+    if decision.action is Action.REDACT:
+        target = flow.request if message.direction == "request" else flow.response
+        if target is None:
+            raise ValueError("nothing to redact")
+        put(target, message.parts, decision.parts)
+    marks.set_passed(flow, message.direction)
+
+
+def _refusal(flow: http.HTTPFlow, message: Message, decision: Decision, seal: str) -> http.Response:
+    document, status = decision.problem or problem("internal"), decision.status
+    if not decision.problem:
+        status = REFUSALS["internal"].status
+    elif message.gap in GAP_ANSWERS and status == 422:
+        status, why = GAP_ANSWERS[message.gap]
+        document = restated(document, status=status, add=why)
+    elif seal:
+        document = restated(document, add=f"This lane redacts, but {seal} seals the message: an edit would break it.")
+    return refusal_response(status, document, head=flow.request.method == "HEAD")
+
+
+def _peer(flow: http.HTTPFlow) -> str:
+    host, port, *_ = flow.client_conn.peername
+    return f"{host}:{port}"

@@ -1,0 +1,244 @@
+"""One client connection: runs its layers, and closes it rather than let anything odd pass.
+
+What differs from the host's handler: hooks run without a task of their own, a hook that fails is a refusal, a layer that
+crashes closes the connection, nothing is read from a client that still waits for an answer, and nothing is logged that
+holds a peer's bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+from mitmproxy import options as host_options
+from mitmproxy.connection import Connection, Server
+from mitmproxy.master import Master
+from mitmproxy.proxy import commands, events, mode_specs, server_hooks
+from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
+from mitmproxy.proxy.server import ConnectionIO
+from mitmproxy.utils import asyncio_utils
+
+from proxy.http_request import Seat
+from proxy.refusals import answer
+
+CONNECT_SECONDS = 10.0
+"""How long an upstream may take to accept a connection, and to finish its TLS handshake."""
+
+HookFunction = Callable[[Any, Any], Awaitable[None] | None]
+
+logger = logging.getLogger(__name__)
+
+
+class Hooks(Protocol):
+    """What the layers may ask for, by the host's hook names, and what is done when an answer fails."""
+
+    functions: Mapping[str, HookFunction]
+    """Each gets the hook's data and the seat; returns ``None`` when done, or an awaitable."""
+
+    def failed(self, name: str, data: Any, seat: Any, where: str) -> None:
+        """The hook did not come to an end. Must not raise."""
+
+    def crashed(self, where: str) -> None:
+        """A layer broke. Must not raise."""
+
+
+class LaneConnectionHandler(ProxyConnectionHandler):
+    """Reads both sides, feeds the layers, writes what they say."""
+
+    def __init__(  # noqa: D107
+        self,
+        master: Master,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        options: host_options.Options,
+        mode: mode_specs.ProxyMode,
+        seat: Seat,
+        hooks: Hooks,
+    ) -> None:
+        super().__init__(master, reader, writer, options, mode)
+        self.seat = seat
+        self.hooks = hooks
+        self._events: deque[events.Event] = deque()
+        self._feeding = False
+        self._dead = False
+        self._pending = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._moved: asyncio.Future[None] | None = None
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+
+    async def server_event(self, event: events.Event) -> None:
+        """The host's entry for an event; see ``feed``."""
+        self.feed(event)
+
+    def feed(self, event: events.Event) -> None:
+        """Gives an event to the layers and carries out their commands. Events that arise meanwhile wait their turn."""
+        self._events.append(event)
+        if self._feeding:
+            return
+        self._feeding = True
+        try:
+            while self._events and not self._dead:
+                self.timeout_watchdog.register_activity()
+                for command in self.layer.handle_event(self._events.popleft()):
+                    self._carry_out(command)
+        except Exception as error:  # noqa: BLE001 - a broken layer can only be closed
+            self._crashed(error)
+        finally:
+            self._feeding = False
+        if self._moved is not None and not self._moved.done():
+            self._moved.set_result(None)
+
+    def _carry_out(self, command: commands.Command) -> None:
+        if isinstance(command, commands.SendData):
+            io = self.transports.get(command.connection)
+            if io is not None and isinstance(io.writer, asyncio.StreamWriter) and not io.writer.is_closing():
+                io.writer.write(command.data)
+        elif isinstance(command, commands.StartHook):
+            self._start_hook(command)
+        elif isinstance(command, commands.OpenConnection):
+            task = asyncio_utils.create_task(self.open_connection(command), name="upstream", keep_ref=False)
+            self.transports[command.connection] = ConnectionIO(handler=task)
+        elif isinstance(command, commands.CloseConnection):
+            if command.connection in self.transports:
+                half = isinstance(command, commands.CloseTcpConnection) and command.half_close
+                self.close_connection(command.connection, half)
+        elif isinstance(command, commands.RequestWakeup):
+            self.wakeup_timer.add(asyncio_utils.create_task(self.wakeup(command), name="timer", keep_ref=False))
+        elif not isinstance(command, commands.Log):
+            raise TypeError(f"unexpected command {type(command).__name__}")
+
+    # Hooks.
+
+    def _start_hook(self, hook: commands.StartHook) -> None:
+        pending = self._call(hook)
+        if pending is None:
+            self._events.append(events.HookCompleted(hook))
+            return
+        self._pending += 1
+        task = asyncio.get_running_loop().create_task(self._settle(hook, pending))
+        self._tasks.add(task)
+        task.add_done_callback(lambda done: self._hook_done(hook, done))
+
+    def _call(self, hook: commands.StartHook) -> Awaitable[None] | None:
+        function = self.hooks.functions.get(hook.name)
+        if function is None:
+            return None
+        try:
+            return function(_data(hook), self.seat)
+        except BaseException as error:  # noqa: BLE001 - fail closed on whatever it was
+            self._failed(hook, error)
+            return None
+
+    async def _settle(self, hook: commands.StartHook, pending: Awaitable[None]) -> None:
+        try:
+            await pending
+        except BaseException as error:  # noqa: BLE001 - likewise, a cancelled task included
+            self._failed(hook, error)
+
+    def _hook_done(self, hook: commands.StartHook, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._pending -= 1
+        if task.cancelled():  # before its first step
+            self.hooks.failed(hook.name, _data(hook), self.seat, "cancelled")
+        self.feed(events.HookCompleted(hook))
+
+    def _failed(self, hook: commands.StartHook, error: BaseException) -> None:
+        where = "cancelled" if isinstance(error, asyncio.CancelledError) else "plane"
+        logger.error("hook %s failed: %s", hook.name, place(error))
+        self.hooks.failed(hook.name, _data(hook), self.seat, where)
+
+    async def handle_hook(self, hook: commands.StartHook) -> None:
+        """The host's entry for the hooks of connections themselves."""
+        if isinstance(hook, server_hooks.ServerConnectHook):
+            self._start_timer(hook.data.server)
+        elif isinstance(hook, server_hooks.ServerConnectedHook):
+            if not hook.data.server.tls:
+                self.connected(hook.data.server)
+        elif isinstance(hook, server_hooks.ServerConnectErrorHook | server_hooks.ServerDisconnectedHook):
+            self.connected(hook.data.server)
+        pending = self._call(hook)
+        if pending is not None:
+            await self._settle(hook, pending)
+
+    # Deadlines.
+
+    def _start_timer(self, server: Server) -> None:
+        loop = asyncio.get_running_loop()
+        self._timers[server.id] = loop.call_later(CONNECT_SECONDS, self._give_up, server)
+
+    def _give_up(self, server: Server) -> None:
+        io = self.transports.get(server)
+        if io is not None and io.handler is not None:
+            io.handler.cancel("no connection in time")
+
+    def connected(self, server: Connection) -> None:
+        """The upstream is ready, or gone: its deadline is over."""
+        timer = self._timers.pop(server.id, None)
+        if timer is not None:
+            timer.cancel()
+
+    async def on_timeout(self) -> None:
+        """Nothing has moved for the idle timeout."""
+        self._last_word("upstream-timeout")
+        await super().on_timeout()
+
+    # Back-pressure.
+
+    async def drain_writers(self) -> None:
+        """Waits until what was written has left, and, on the client's side, until its request is no longer pending:
+        what it sends meanwhile stays in its own socket."""
+        for io in self.transports.values():
+            if isinstance(io.writer, asyncio.StreamWriter) and io.writer.transport.get_write_buffer_size():
+                await super().drain_writers()
+                break
+        client = self.transports.get(self.client)
+        if client is None or client.handler is not asyncio.current_task():
+            return
+        while (self._pending or self.seat.congested) and not self._dead:
+            self._moved = asyncio.get_running_loop().create_future()
+            await self._moved
+
+    # The end.
+
+    def _crashed(self, error: Exception) -> None:
+        logger.error("layer broke: %s", place(error))
+        self.hooks.crashed("handler")
+        self._last_word("internal")
+        self._dead = True
+        self.cut()
+
+    def _last_word(self, word: str) -> None:
+        io = self.transports.get(self.client)
+        if self.seat.owes_answer and not self.client.tls and io and isinstance(io.writer, asyncio.StreamWriter):
+            self.seat.owes_answer = False
+            io.writer.write(answer(word))
+
+    def cut(self) -> None:
+        """Closes both sides now."""
+        for io in list(self.transports.values()):
+            if io.handler is not None:
+                io.handler.cancel("cut")
+            elif isinstance(io.writer, asyncio.StreamWriter):
+                io.writer.close()
+
+    def log(self, message: str, level: int = logging.INFO, exc_info: Any = None) -> None:
+        """The host's log lines quote buffers of either peer: none is written."""
+        if level >= logging.ERROR:
+            self.hooks.crashed("handler")
+
+
+def _data(hook: commands.StartHook) -> Any:
+    (data,) = hook.args()
+    return data
+
+
+def place(error: BaseException) -> str:
+    """Type and line of an exception, never its message: that may quote what was under inspection."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = f" at {trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace is not None else ""
+    return f"{type(error).__name__}{where}"

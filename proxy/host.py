@@ -1,0 +1,215 @@
+"""The lanes as running listeners: start, readiness, reload and drain, on one event loop in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import types
+from collections.abc import Mapping
+from typing import Any, Protocol, cast
+
+from mitmproxy import options as host_options
+from mitmproxy.master import Master
+from mitmproxy.proxy.mode_servers import ServerInstance
+
+from proxy.addon import Asked, Gate
+from proxy.handler import LaneConnectionHandler, place
+from proxy.http_hooks import Counts, LaneHooks, LaneSeat, Rules, Table
+from proxy.http_layers import LaneHttpLayer
+from proxy.listener import LaneMode, Listeners, mode_of
+from proxy.policy import Lane, Policy
+from proxy.workers import Workers
+
+IDLE_SECONDS = 300
+"""A connection on which nothing moves for so long is closed."""
+OPTIONS: Mapping[str, Any] = {
+    "connection_strategy": "lazy",  # nothing is dialled before the policy has spoken
+    "keep_host_header": True,  # signed requests cover Host
+    "rawtcp": False,
+    "http2": False,
+    "http3": False,
+    "websocket": False,
+    "ssl_insecure": False,
+    "validate_inbound_headers": True,
+    "stream_large_bodies": None,  # would let bytes leave before any hook
+    "body_size_limit": None,  # the layers have their own, by route
+    "store_streamed_bodies": False,
+    "ignore_hosts": [],
+    "allow_hosts": [],
+    "tcp_timeout": IDLE_SECONDS,
+}
+"""The host's options that matter, none left to a default that a new version might change."""
+
+logger = logging.getLogger(__name__)
+
+
+class StartError(Exception):
+    """A lane cannot listen; the message names the lane and the address."""
+
+    def __init__(self, lane: str, address: str, why: str) -> None:
+        super().__init__(f"lane {lane} cannot listen on {address}: {why}")
+        self.lane = lane
+        self.address = address
+
+
+class Adopts(Asked, Protocol):
+    """The guard, as the host knows it."""
+
+    def adopt(self, policy: Policy) -> None:
+        """Puts a policy in force, or raises and leaves the former one."""
+
+
+class Host:
+    """All lanes of one policy. Use ``start``, then ``reload`` as often as you like, then ``drain``."""
+
+    def __init__(self, guard: Adopts, meter: Counts, *, workers: Workers | None = None) -> None:
+        """Reads the certificates that ``guard.policy`` names: raises ``TlsFileError``."""
+        self._guard = guard
+        self._workers = workers or Workers()
+        self._table = Table(Rules.of(guard.policy), meter)
+        self.listeners = Listeners(self)
+        gate = Gate(guard, self._workers, meter)
+        self.hooks = LaneHooks(gate, self._table, self.listeners.server_connect)
+        self.snapshot = host_options.Options()
+        self._risen = asyncio.Event()
+
+    async def start(self) -> None:
+        """Returns when every lane listens. Raises ``StartError``, and then none does."""
+        hush()
+        asyncio.get_running_loop().set_exception_handler(_complain)
+        master = Master(host_options.Options())
+        master._legacy_log_events.uninstall()  # noqa: SLF001 - it would send every log line of the process to the loop
+        master.addons.add(self.listeners)
+        master.options.update(**OPTIONS)
+        values = {name: getattr(master.options, name) for name in master.options.keys()}  # noqa: SIM118 - no mapping
+        self.snapshot = cast(host_options.Options, types.SimpleNamespace(**values))
+        try:
+            await self._listen(self._guard.policy.lanes)
+        except StartError:
+            await self.listeners.servers.update([])
+            raise
+
+    @property
+    def addresses(self) -> dict[str, tuple[str, int]]:
+        """Where each lane listens."""
+        return {name: server.listen_addrs[0][:2] for name, server in self._servers().items() if server.listen_addrs}
+
+    def listening(self) -> dict[str, bool]:
+        """Which lanes of the policy listen."""
+        servers = self._servers()
+        return {
+            lane.name: lane.name in servers and servers[lane.name].is_running for lane in self._guard.policy.lanes
+        }
+
+    async def reload(self, policy: Policy) -> None:
+        """Puts ``policy`` in force whole: lanes that stay where they are keep their listeners and connections.
+
+        Raises ``TlsFileError``, ``StartError`` or what the guard raises; nothing has changed then.
+        """
+        rules, former = Rules.of(policy), self._guard.policy.lanes
+        try:
+            await self._listen(policy.lanes)
+            self._guard.adopt(policy)
+        except Exception:
+            await self._listen(former)
+            raise
+        self._table.rules = rules
+        self._close_idle()
+
+    async def drain(self, seconds: float) -> None:
+        """Accepts nothing more, lets what is under way finish for up to ``seconds``, then cuts what is left."""
+        self._table.draining = True
+        await self.listeners.servers.update([])
+        self._close_idle()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._all_gone()
+        except TimeoutError:
+            logger.warning("%d connections cut after the grace period", len(self.listeners.connections))
+            for handler in self._handlers():
+                handler.cut()
+        try:
+            async with asyncio.timeout(1):
+                await self._all_gone()
+        except TimeoutError:
+            logger.error("%d connections did not end", len(self.listeners.connections))
+        self._workers.close()
+
+    # For the listeners.
+
+    def sit(self, lane: str) -> LaneSeat | None:
+        """A place on a lane, or ``None`` when it is full or gone."""
+        found = self._table.rules.lanes.get(lane)
+        if found is None:
+            return None
+        route = next((route for _, route in found.routes), None)
+        taken = self._table.taken.get(lane, 0)
+        if route is None or taken >= route.connections:
+            return None
+        self._table.taken[lane] = taken + 1
+        self._count(lane, 1)
+        return LaneSeat(self._table, found, route.header)
+
+    def rise(self, seat: LaneSeat) -> None:
+        """Gives a place back."""
+        self._table.taken[seat.bound.name] -= 1
+        self._count(seat.bound.name, -1)
+        self._risen.set()
+
+    def _count(self, lane: str, change: int) -> None:
+        try:
+            self._table.meter.connections(lane, change)
+        except Exception as error:  # noqa: BLE001 - a gauge never turns a client away
+            logger.error("counting failed: %s", place(error))
+
+    # Inside.
+
+    async def _listen(self, lanes: tuple[Lane, ...]) -> None:
+        await self.listeners.servers.update([mode_of(lane) for lane in lanes])
+        servers = self._servers()
+        for lane in lanes:
+            server = servers.get(lane.name)
+            if server is None or not server.is_running:
+                error = server.last_exception if server is not None else None
+                raise StartError(lane.name, str(lane.listen), _why(error))
+
+    def _servers(self) -> dict[str, ServerInstance[Any]]:
+        return {server.mode.name: server for server in self.listeners.servers if isinstance(server.mode, LaneMode)}
+
+    def _handlers(self) -> list[LaneConnectionHandler]:
+        handlers = list(self.listeners.connections.values())
+        return [handler for handler in handlers if isinstance(handler, LaneConnectionHandler)]
+
+    def _close_idle(self) -> None:
+        for handler in self._handlers():
+            seat, layer = handler.seat, handler.layer
+            if not isinstance(seat, LaneSeat) or not seat.draining or seat.owes_answer:
+                continue
+            if seat.inside or not (isinstance(layer, LaneHttpLayer) and layer.busy):
+                handler.cut()
+
+    async def _all_gone(self) -> None:
+        while self.listeners.connections:
+            self._risen.clear()
+            await self._risen.wait()
+
+
+def _why(error: Exception | None) -> str:
+    if isinstance(error, OSError) and error.errno and error.errno > 0:
+        return os.strerror(error.errno)
+    return str(error) if error is not None else "unknown"
+
+
+def hush() -> None:
+    """Keeps the host's loggers from writing: their lines quote what peers have sent."""
+    theirs = logging.getLogger("mitmproxy")
+    theirs.propagate = False
+    if not theirs.handlers:
+        theirs.addHandler(logging.NullHandler())
+
+
+def _complain(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """The event loop's last resort: what failed and where, without its message."""
+    error = context.get("exception")
+    logger.error("unhandled: %s", place(error) if isinstance(error, BaseException) else "no exception")

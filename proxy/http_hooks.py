@@ -1,0 +1,219 @@
+"""Where a client sits, and what the layers' hooks do: the seams between the host's machinery and the gate."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from mitmproxy import http, tls
+from mitmproxy.proxy import server_hooks
+from mitmproxy.proxy.context import Context
+from OpenSSL import SSL
+
+from proxy.addon import Gate
+from proxy.handler import HookFunction, place
+from proxy.http_tls import Interception, start_upstream, upstream_context
+from proxy.message import Direction
+from proxy.policy import Lane, Policy
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rules:
+    """A policy made ready for serving: its lanes by name, and their certificates as they were read then."""
+
+    lanes: Mapping[str, Lane]
+    upstream: Mapping[str, SSL.Context]
+    interception: Mapping[str, Interception]
+
+    @classmethod
+    def of(cls, policy: Policy) -> Rules:
+        """Reads the files the lanes name. Raises ``TlsFileError``."""
+        files: dict[Path | None, SSL.Context] = {}
+        upstream: dict[str, SSL.Context] = {}
+        interception: dict[str, Interception] = {}
+        for lane in policy.lanes:
+            if lane.upstream.kind == "http":
+                continue
+            ca_file = lane.tls.ca_file if lane.tls is not None else None
+            if ca_file not in files:
+                files[ca_file] = upstream_context(ca_file)
+            upstream[lane.name] = files[ca_file]
+            if lane.upstream.kind == "forward" and lane.tls is not None and lane.tls.intercept_ca_file is not None:
+                interception[lane.name] = Interception(lane.tls.intercept_ca_file)
+        lanes = {lane.name: lane for lane in policy.lanes}
+        return cls(MappingProxyType(lanes), MappingProxyType(upstream), MappingProxyType(interception))
+
+
+class Counts(Protocol):
+    """The part of the meter that the plane itself uses."""
+
+    def added_latency(self, lane: str, seconds: float) -> None:
+        """One message was held for ``seconds``."""
+
+    def connections(self, lane: str, change: int) -> None:
+        """``change`` more (or fewer) client connections are open."""
+
+    def upstream_error(self, lane: str, reason: str) -> None:
+        """An exchange with the upstream failed."""
+
+    def internal_error(self, where: str) -> None:
+        """Sekisho itself failed."""
+
+    def policy_reload(self, result: str) -> None:
+        """A policy file was read again: ``ok`` or ``error``."""
+
+
+@dataclass(slots=True, eq=False)
+class Table:
+    """What all seats of a host share, and what a reload or a drain changes for all of them at once."""
+
+    rules: Rules
+    meter: Counts
+    draining: bool = False
+    taken: dict[str, int] = field(default_factory=dict)
+    """Client connections by lane."""
+
+
+@dataclass(slots=True, eq=False)
+class LaneSeat:
+    """One client connection's place on a lane."""
+
+    table: Table
+    bound: Lane
+    """The lane as it was when the client connected: where its upstream stays."""
+    header: int
+    owes_answer: bool = False
+    congested: bool = False
+    inside: bool = False
+    """The client speaks inside a tunnel that is read."""
+
+    @property
+    def forward(self) -> bool:
+        """The client names the destination of each request."""
+        return self.bound.upstream.kind == "forward"
+
+    @property
+    def lane(self) -> Lane:
+        """The lane as the policy has it now; as it was, if it leads elsewhere now or is gone."""
+        now = self.table.rules.lanes.get(self.bound.name)
+        return now if now is not None and _same_place(now, self.bound) else self.bound
+
+    @property
+    def draining(self) -> bool:
+        """The lane is closing, or has become another one: this connection ends with the answer under way."""
+        if self.table.draining:
+            return True
+        now = self.table.rules.lanes.get(self.bound.name)
+        return now is not self.bound and (now is None or not _same_place(now, self.bound))
+
+    def body_limit(self, host: str) -> int:
+        """Most body bytes that are kept for one message to ``host``."""
+        lane = self.lane
+        route = lane.route(host) or next((route for _, route in lane.routes), None)
+        return route.limits.body if route is not None else 0
+
+    def server_name(self, host: str) -> str:
+        """The name an upstream's certificate must have: the lane's own upstream, whatever the client says."""
+        return host if self.forward else self.bound.upstream.host
+
+    def upstream_failed(self, word: str, error: str | None) -> None:
+        """Counts a failed exchange by its reason."""
+        try:
+            self.table.meter.upstream_error(self.bound.name, upstream_reason(word, error or ""))
+        except Exception as failure:  # noqa: BLE001 - a counter never decides what the client gets
+            logger.error("counting failed: %s", place(failure))
+
+    def prepare(self, context: Context) -> None:
+        """Sets the upstream of a reverse lane in a new connection's context."""
+        if not self.forward:
+            context.server.address = (self.bound.upstream.host, self.bound.upstream.port)
+            context.server.tls = self.bound.upstream.kind == "https"
+
+
+def _same_place(one: Lane, other: Lane) -> bool:
+    return one.upstream == other.upstream and one.listen == other.listen
+
+
+_REASONS = {
+    "upstream-failed": "closed",
+    "upstream-malformed": "protocol",
+    "upstream-switched": "protocol",
+    "upstream-timeout": "timeout",
+}
+_ERRORS = (
+    (("Connect call failed", "Connection refused"), "refused"),
+    (("cancelled", "timed out", "no connection in time"), "timeout"),
+    (("ertificate", "TLS", "OpenSSL", "SSL", "alert", "connection closed"), "tls"),
+    (("Name or service", "No address", "name resolution", "nodename", "Name does not"), "dns"),
+    (("reset",), "reset"),
+)
+
+
+def upstream_reason(word: str, error: str) -> str:
+    """The label for a failed exchange: the row of the refusal table, and for connections the host's words."""
+    if word != "upstream-unreachable":
+        return _REASONS.get(word, "protocol")
+    return next((reason for marks, reason in _ERRORS if any(mark in error for mark in marks)), "unreachable")
+
+
+class LaneHooks:
+    """The hooks by name, and what a failed one means: for a message the guard's word, for a connection its end."""
+
+    def __init__(self, gate: Gate, table: Table, server_connect: Callable[[Any], None]) -> None:
+        self._gate = gate
+        self._table = table
+        self.functions: Mapping[str, HookFunction] = {
+            "request": self._request,
+            "response": self._response,
+            "http_connect": self._connect,
+            "tls_start_client": self._start_client,
+            "tls_start_server": self._start_server,
+            "server_connect": lambda data, _seat: server_connect(data),
+        }
+
+    def failed(self, name: str, data: Any, seat: LaneSeat, where: str) -> None:
+        """Refuses what the hook was about. Does not raise: a flow without a mark is refused by its layer."""
+        try:
+            if isinstance(data, http.HTTPFlow):
+                direction: Direction = "response" if name == "response" else "request"
+                self._gate.broken(data, seat.lane, direction, where)
+            elif isinstance(data, server_hooks.ServerConnectionHookData):
+                data.server.error = "refused"
+                self.crashed(where)
+            else:
+                self.crashed(where)
+        except Exception as error:  # noqa: BLE001 - see above
+            logger.error("refusing failed: %s", place(error))
+
+    def crashed(self, where: str) -> None:
+        """Counts a failure of ours that is about no message."""
+        try:
+            self._table.meter.internal_error(where)
+        except Exception as error:  # noqa: BLE001 - a counter never decides what happens
+            logger.error("counting failed: %s", place(error))
+
+    def _request(self, flow: http.HTTPFlow, seat: LaneSeat) -> Awaitable[None] | None:
+        return self._gate.request(flow, seat.lane)
+
+    def _response(self, flow: http.HTTPFlow, seat: LaneSeat) -> Awaitable[None] | None:
+        return self._gate.response(flow, seat.lane)
+
+    def _connect(self, flow: http.HTTPFlow, seat: LaneSeat) -> Awaitable[None] | None:
+        seat.inside = seat.bound.name in self._table.rules.interception
+        return self._gate.connect(flow, seat.lane, readable=seat.inside)
+
+    def _start_client(self, data: tls.TlsData, seat: LaneSeat) -> None:
+        interception = self._table.rules.interception.get(seat.bound.name)
+        if interception is not None:
+            interception.start_client(data)
+
+    def _start_server(self, data: tls.TlsData, seat: LaneSeat) -> None:
+        context = self._table.rules.upstream.get(seat.bound.name)
+        if context is not None:
+            start_upstream(data, context)

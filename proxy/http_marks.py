@@ -1,0 +1,79 @@
+"""What the gate and the layers tell each other about a flow, and what its header fields say about being readable.
+
+The marks stand in the flow's metadata, so that the same gate works on the flows of a stock mitmproxy.
+"""
+
+from __future__ import annotations
+
+from mitmproxy import http
+
+from proxy.message import Direction
+
+_PASSED = "sekisho.passed."
+_GAP = "sekisho.gap."
+_REFUSAL = "sekisho.refusal"
+_READABLE = "sekisho.readable"
+
+
+def set_passed(flow: http.HTTPFlow, direction: Direction) -> None:
+    """The gate lets the message go on. Without this mark it does not."""
+    flow.metadata[_PASSED + direction] = True
+
+
+def passed(flow: http.HTTPFlow, direction: Direction) -> bool:
+    """Whether the gate has let this message go on, and has not refused it."""
+    return flow.metadata.get(_PASSED + direction) is True and _REFUSAL not in flow.metadata
+
+
+def set_refusal(flow: http.HTTPFlow, response: http.Response) -> None:
+    """The gate refuses, with this answer."""
+    flow.metadata[_REFUSAL] = response
+
+
+def refusal(flow: http.HTTPFlow) -> http.Response | None:
+    """The gate's answer to a message it refuses."""
+    found = flow.metadata.get(_REFUSAL)
+    return found if isinstance(found, http.Response) else None
+
+
+def set_gap(flow: http.HTTPFlow, direction: Direction, reason: str) -> None:
+    """The layers could not hand over the whole message, or not what will follow it."""
+    flow.metadata[_GAP + direction] = reason
+
+
+def gap(flow: http.HTTPFlow, direction: Direction) -> str:
+    """The reason given for a message, or nothing."""
+    return str(flow.metadata.get(_GAP + direction, ""))
+
+
+def set_readable(flow: http.HTTPFlow) -> None:
+    """The inside of this tunnel can be decrypted and inspected."""
+    flow.metadata[_READABLE] = True
+
+
+def readable(flow: http.HTTPFlow) -> bool:
+    """Whether the inside of this tunnel can be inspected."""
+    return flow.metadata.get(_READABLE) is True
+
+
+def drop_h2c(headers: http.Headers) -> bool:
+    """Removes an offer to upgrade to cleartext HTTP/2, which clients make by habit and a proxy need not pass on
+    (RFC 9110 7.8). False where something else is asked for."""
+    offers = {offer.strip().lower() for offer in headers.get("upgrade", "").split(",")}
+    if not offers <= {"h2c", ""}:
+        return False
+    options = [option.strip() for option in headers.get("connection", "").split(",")]
+    kept = [option for option in options if option and option.lower() not in ("upgrade", "http2-settings")]
+    for name in ("upgrade", "http2-settings", "connection"):
+        headers.pop(name, None)
+    if kept:
+        headers["connection"] = ", ".join(kept)
+    return True
+
+
+_ENDLESS = ("text/event-stream", "multipart/x-mixed-replace")
+
+
+def is_endless(headers: http.Headers) -> bool:
+    """A response made to never end: waiting for the whole of it would hang."""
+    return headers.get("content-type", "").partition(";")[0].strip().lower() in _ENDLESS

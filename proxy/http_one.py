@@ -1,0 +1,130 @@
+"""HTTP/1 at both ends of a lane: what the host's connections lack, the same for client and upstream.
+
+Bounds, trailers, and no byte that two parsers could read differently: line folding, bare CR, NUL, transfer codings
+other than chunked (RFC 9112).
+"""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from typing import Protocol
+
+import h11
+from mitmproxy import http
+from mitmproxy.proxy import events
+from mitmproxy.proxy.layer import CommandGenerator
+from mitmproxy.proxy.layers.http._base import ReceiveHttp
+from mitmproxy.proxy.layers.http._events import RequestTrailers, ResponseTrailers
+from mitmproxy.proxy.layers.http._http1 import Http1Connection, Http1Server
+
+_CR_OR_NUL = re.compile(rb"[\r\x00]")
+_FORBIDDEN_TRAILERS = frozenset(
+    b"authorization connection content-encoding content-length content-range content-type cookie expect host "
+    b"set-cookie te trailer transfer-encoding upgrade".split()
+)
+"""RFC 9110 6.5.1: fields that frame, route or authenticate may not come after the body."""
+
+
+class Malformed(Exception):
+    """The peer broke HTTP/1; the message is a word of ``proxy.refusals.REFUSALS``."""
+
+
+class Bounds(Protocol):
+    """What a connection may ask of the lane it is on."""
+
+    header: int
+    """Bytes of one header block, the request or status line included."""
+    owes_answer: bool
+    """A request has begun and no byte of its response is on the way."""
+    congested: bool
+    """The client has sent more than may wait; nothing more is read from it while this is true."""
+
+
+def clean_head(lines: list[bytearray]) -> list[bytes]:
+    """The lines of a header block. Raises ``Malformed`` where parsers are known to differ (RFC 9112 2.2, 5.2)."""
+    head = [bytes(line) for line in lines]
+    for line in head:
+        if _CR_OR_NUL.search(line) or line[:1] in (b" ", b"\t"):
+            raise Malformed("malformed")
+    return head
+
+
+def plain_coding(message: http.Request | http.Response) -> None:
+    """Raises ``Malformed`` for a transfer coding other than chunked: its bytes would hide in a second compression."""
+    for name, value in message.headers.fields:
+        if name.lower() == b"transfer-encoding" and value.strip().lower() != b"chunked":
+            raise Malformed("transfer-coding")
+
+
+class Careful(Http1Connection):
+    """Bodies and trailers, the same in both directions."""
+
+    bounds: Bounds
+    trailers: http.Headers | None = None
+    ReceiveTrailers: type[RequestTrailers | ResponseTrailers]
+
+    @abstractmethod
+    def broken(self, word: str) -> CommandGenerator[None]:
+        """Ends the connection because the peer broke HTTP/1; ``word`` is a row of ``proxy.refusals.REFUSALS``."""
+
+    def read_body(self, event: events.Event) -> CommandGenerator[None]:
+        """Hands on what has arrived as one piece; the end of the message with its trailers, if any."""
+        if self.stream_id is None:
+            return
+        pieces: list[bytes] = []
+        try:
+            end = self._read_pieces(event, pieces)
+            trailers = _trailers(end) if end is not None else None
+        except (h11.ProtocolError, Malformed):
+            closed = isinstance(event, events.ConnectionClosed)
+            yield from self.broken("upstream-failed" if closed else "malformed")
+            return
+        if pieces:
+            yield ReceiveHttp(self.ReceiveData(self.stream_id, b"".join(pieces)))
+            if self.state != self.read_body:
+                return  # refused meanwhile, and the connection with it
+        if end is None:
+            if len(self.buf) > self.bounds.header:  # an endless chunk extension or trailer section
+                yield from self.broken("header-too-large")
+            return
+        if trailers is not None:
+            yield ReceiveHttp(self.ReceiveTrailers(self.stream_id, trailers))
+        if self.request is not None and self.request.data.method.upper() != b"CONNECT":
+            yield ReceiveHttp(self.ReceiveEndOfMessage(self.stream_id))
+        if self.state == self.read_body:
+            is_request = isinstance(self, Http1Server)
+            yield from self.mark_done(request=is_request, response=not is_request)
+
+    def _read_pieces(self, event: events.Event, pieces: list[bytes]) -> h11.EndOfMessage | None:
+        if isinstance(event, events.ConnectionClosed):
+            return self.body_reader.read_eof()
+        while (read := self.body_reader(self.buf)) is not None:
+            if isinstance(read, h11.EndOfMessage):
+                return read
+            pieces.append(bytes(read.data))
+        return None
+
+    def chunked_end(self) -> bytes:
+        """The last chunk, with the trailers that were held back for it."""
+        fields = bytes(self.trailers) if self.trailers else b""
+        self.trailers = None
+        return b"0\r\n%s\r\n" % fields
+
+
+def _trailers(end: h11.EndOfMessage) -> http.Headers | None:
+    fields = [(bytes(name), bytes(value)) for name, value in end.headers.raw_items()]
+    if any(name.lower() in _FORBIDDEN_TRAILERS for name, _ in fields):
+        raise Malformed("malformed")
+    return http.Headers(fields) if fields else None
+
+
+def is_chunked(message: http.Request | http.Response) -> bool:
+    """Whether its body is sent in chunks."""
+    return "chunked" in message.headers.get("transfer-encoding", "").lower()
+
+
+def has_body(request: http.Request | None, response: http.Response) -> bool:
+    """Whether a response is followed by a body or its end marker (RFC 9112 6.3)."""
+    to_head = request is not None and request.method.upper() == "HEAD"
+    return not to_head and response.status_code >= 200 and response.status_code not in (204, 304)

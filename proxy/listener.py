@@ -1,0 +1,107 @@
+"""A lane's listener, as a mode of the host: the lane's name and upstream in, own connection handlers out."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from mitmproxy import ctx
+from mitmproxy import options as host_options
+from mitmproxy.addons.proxyserver import Proxyserver
+from mitmproxy.proxy import mode_specs
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layer import Layer
+from mitmproxy.proxy.layers.http import HTTPMode
+from mitmproxy.proxy.mode_servers import AsyncioServerInstance
+
+from proxy.handler import LaneConnectionHandler
+from proxy.http_hooks import LaneHooks, LaneSeat
+from proxy.http_layers import LaneHttpLayer
+from proxy.policy import Lane
+from proxy.refusals import answer
+
+BACKLOG = 1024
+
+
+class LaneMode(mode_specs.ProxyMode):
+    """``lane:<name>=<upstream>@<host>:<port>``. A lane with another upstream or address is another listener."""
+
+    description = "lane"
+    transport_protocol = mode_specs.TCP
+
+    def __post_init__(self) -> None:
+        """Refuses a spec without name and upstream."""
+        if not self.name or "=" not in self.data:
+            raise ValueError("a lane is written name=upstream")
+
+    @property
+    def name(self) -> str:
+        """The lane's name."""
+        return self.data.partition("=")[0]
+
+
+def mode_of(lane: Lane) -> LaneMode:
+    """The listener that a lane asks for."""
+    spec = f"lane:{lane.name}={lane.upstream}@{lane.listen.host}:{lane.listen.port}"
+    mode = mode_specs.ProxyMode.parse(spec)
+    if not isinstance(mode, LaneMode):
+        raise TypeError("not a lane")
+    return mode
+
+
+class Places(Protocol):
+    """Who seats the clients."""
+
+    hooks: LaneHooks
+    snapshot: host_options.Options
+    """The host's options, read once: the host copies a value each time it is asked for one."""
+
+    def sit(self, lane: str) -> LaneSeat | None:
+        """A place on a lane, or ``None`` when it is full. Who takes one must ``rise`` from it."""
+
+    def rise(self, seat: LaneSeat) -> None:
+        """Gives the place back."""
+
+
+class Listeners(Proxyserver):
+    """The host's addon that keeps the listeners; its instances find here who seats their clients."""
+
+    name = "proxyserver"
+
+    def __init__(self, places: Places) -> None:
+        super().__init__()
+        self.places = places
+
+
+class LaneInstance(AsyncioServerInstance[LaneMode]):
+    """The listening sockets of one lane."""
+
+    manager: Listeners
+
+    async def listen(self, host: str, port: int) -> list[asyncio.Server]:  # type: ignore[override]
+        """Opens them. Raises ``OSError``."""
+        return [await asyncio.start_server(self.handle_stream, host, port, backlog=BACKLOG)]
+
+    async def handle_stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:  # type: ignore[override]
+        """Serves one client from its first byte to its last."""
+        places = self.manager.places
+        seat = places.sit(self.mode.name)
+        if seat is None:
+            writer.write(answer("too-many-connections"))
+            writer.close()
+            return
+        try:
+            handler = LaneConnectionHandler(
+                ctx.master, reader, writer, places.snapshot, self.mode, seat, places.hooks
+            )
+            context = handler.layer.context
+            seat.prepare(context)
+            handler.layer = LaneHttpLayer(context, HTTPMode.regular if seat.forward else HTTPMode.transparent, seat)
+            with self.manager.register_connection(handler.client.id, handler):
+                await handler.handle_client()
+        finally:
+            places.rise(seat)
+
+    def make_top_layer(self, context: Context) -> Layer:
+        """The host's entry, which ``handle_stream`` does not use: a layer needs a seat."""
+        raise RuntimeError("a lane's layers are made with its seat")

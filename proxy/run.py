@@ -1,0 +1,191 @@
+"""``sekisho run``: builds every object once, by hand, serves, and ends as it was told to.
+
+Exit codes: 0 ended by a signal; 2 a policy, key, certificate, recognizer or audit file that cannot be used; 3 an address
+that is taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from detectors import Inspector
+from proxy.admin import LISTENING, PASSED, AdminError, Readiness, admin_app, serve_admin
+from proxy.audit import AuditError, JsonLinesAudit
+from proxy.guard import Guard
+from proxy.host import Host, StartError
+from proxy.http_tls import TlsFileError
+from proxy.keyfile import KeyFileError, read_key
+from proxy.metrics import PrometheusMeter
+from proxy.policy import Policy, PolicyError, load
+
+OK, BAD_INPUT, NO_START = 0, 2, 3
+GRACE_SECONDS = 10.0
+"""How long requests under way may take to finish after SIGTERM."""
+WATCH_SECONDS = 1.0
+"""How often the policy file is looked at for changes."""
+
+logger = logging.getLogger("sekisho")
+
+
+class BadInput(Exception):
+    """A file that cannot be used; the message is for the operator."""
+
+
+@dataclass(slots=True)
+class Sidecar:
+    """The parts of a running sidecar."""
+
+    path: Path
+    inspector: Inspector
+    meter: PrometheusMeter
+    audit: JsonLinesAudit
+    guard: Guard
+    self_check: str
+
+    def readiness(self, host: Host) -> Readiness:
+        """What /readyz answers."""
+        lanes = {lane: LISTENING if up else "not listening" for lane, up in host.listening().items()}
+        return Readiness(lanes=lanes, self_check=self.self_check)
+
+
+def main(policy_path: Path, workers: int = 1) -> int:
+    """Serves the policy until SIGTERM or SIGINT. Returns the exit code."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    if workers != 1:
+        return _refuse(BAD_INPUT, f"--workers {workers}: this version runs one process; leave --workers out")
+    try:
+        sidecar = build(policy_path)
+    except (PolicyError, BadInput) as error:
+        return _refuse(BAD_INPUT, str(error))
+    try:
+        return asyncio.run(_serve(sidecar))
+    except TlsFileError as error:
+        return _refuse(BAD_INPUT, str(error))
+    except (StartError, AdminError) as error:
+        return _refuse(NO_START, str(error))
+    finally:
+        sidecar.audit.close()
+
+
+def build(policy_path: Path) -> Sidecar:
+    """Reads every file and makes every part. Raises ``PolicyError`` or ``BadInput``."""
+    policy = load(policy_path)
+    try:
+        key = read_key(policy.audit.fingerprint_key_file)
+        inspector = Inspector(fingerprint_key=key, recognizers=policy.recognizers)
+        audit = JsonLinesAudit(policy.audit.path, key)
+    except (KeyFileError, AuditError, ValueError, OSError) as error:
+        raise BadInput(str(error)) from None
+    meter = PrometheusMeter(version=_version())
+    guard = Guard(policy=policy, inspector=inspector, meter=meter, audit=audit)
+    return Sidecar(policy_path, inspector, meter, audit, guard, _self_check(inspector))
+
+
+def _self_check(inspector: Inspector) -> str:
+    try:
+        inspector.self_check()
+    except RuntimeError:
+        return "the inspector did not find a synthetic card number"
+    return PASSED
+
+
+def _version() -> str:
+    try:
+        return version("sekisho")
+    except PackageNotFoundError:
+        return "source"
+
+
+async def _serve(sidecar: Sidecar) -> int:
+    host = Host(sidecar.guard, sidecar.meter)
+    stop, again = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number, event in ((signal.SIGTERM, stop), (signal.SIGINT, stop), (signal.SIGHUP, again)):
+        loop.add_signal_handler(number, event.set)
+    listen = sidecar.guard.policy.admin.listen
+    await host.start()
+    try:
+        app = admin_app(render=sidecar.meter.render, readiness=lambda: sidecar.readiness(host), host=listen.host)
+        admin = await serve_admin(app, listen.host, listen.port)
+    except AdminError:
+        await host.drain(0)
+        raise
+    sidecar.guard.note("start")
+    for lane, (address, port) in host.addresses.items():
+        logger.info("lane %s listens on %s:%d", lane, address, port)
+    watch = asyncio.create_task(_watch(sidecar.path, again))
+    reloads = asyncio.create_task(_reload(sidecar, host, again))
+    await stop.wait()
+    logger.info("stopping: requests under way have %.0f s", GRACE_SECONDS)
+    for task in (watch, reloads):
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+    await host.drain(GRACE_SECONDS)
+    await admin.cleanup()
+    with contextlib.suppress(AuditError):
+        sidecar.guard.note("stop")
+    return OK
+
+
+async def _watch(path: Path, changed: asyncio.Event) -> None:
+    """Sets ``changed`` whenever the file is another one than before."""
+    last = _stamp(path)
+    while True:
+        await asyncio.sleep(WATCH_SECONDS)
+        now = _stamp(path)
+        if now is not None and now != last:
+            last = now
+            changed.set()
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+async def _reload(sidecar: Sidecar, host: Host, again: asyncio.Event) -> None:
+    while True:
+        await again.wait()
+        again.clear()
+        await reload_once(sidecar, host)
+
+
+async def reload_once(sidecar: Sidecar, host: Host) -> bool:
+    """Reads the policy file and puts it in force, whole; or changes nothing, says why and counts it."""
+    try:
+        policy = load(sidecar.path)
+        for what, same in _fixed(sidecar.guard.policy, policy).items():
+            if not same:
+                raise BadInput(f"{what} cannot change while running: restart with the new policy")
+        await host.reload(policy)
+    except (PolicyError, BadInput, TlsFileError, StartError, AuditError) as error:
+        sidecar.meter.policy_reload("error")
+        logger.error("policy not reloaded, the former one stays in force: %s", error)
+        return False
+    logger.info("policy %s is in force", policy.policy_id)
+    return True
+
+
+def _fixed(old: Policy, new: Policy) -> dict[str, bool]:
+    return {
+        "admin": old.admin == new.admin,
+        "audit.path": old.audit.path == new.audit.path,
+        "audit.fingerprint_key_file": old.audit.fingerprint_key_file == new.audit.fingerprint_key_file,
+        "recognizers": old.recognizers == new.recognizers,
+    }
+
+
+def _refuse(code: int, why: str) -> int:
+    sys.stderr.write(f"sekisho: {why}\n")
+    return code

@@ -1,0 +1,121 @@
+"""The HTTP plane on real sockets, with a guard that the test scripts or with the real one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from proxy.host import Host
+from proxy.message import Action, Decision, Message
+from proxy.metrics import RecordingMeter
+from proxy.policy import Policy
+from tests.sidecar import policy_document
+
+PAN = "4111111111111111"
+BLOCK = Decision(Action.BLOCK, "id", 403, b'{"type":"urn:sekisho:problem:card-data","status":403,"detail":"blocked."}')
+GAP = Decision(Action.BLOCK, "id", 422, b'{"type":"urn:sekisho:problem:uninspectable","status":422,"detail":"gap."}')
+FAILED = Decision(Action.BLOCK, "id", 503, b'{"type":"urn:sekisho:problem:failure","status":503,"detail":"failed."}')
+ALLOW = Decision(Action.ALLOW, status=200)
+
+
+def card_in(message: Message) -> bool:
+    """What a guard would find, as plainly as a test can ask."""
+    return any(PAN.encode() in part.data for part in message.parts)
+
+
+@dataclass
+class ScriptedGuard:
+    """A guard that says what the test tells it to, and remembers what it was asked."""
+
+    policy: Policy
+    quickly: Callable[[Message], Decision | None] | None = None
+    """Instead of: ALLOW when there is no card and no gap, else ``None``."""
+    slowly: Callable[[Message], Decision] | None = None
+    """Instead of: BLOCK when there is a card or (in enforce mode) a gap, masking where the lane redacts."""
+    asked: list[Message] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    adopted: list[Policy] = field(default_factory=list)
+
+    def quick(self, message: Message) -> Decision | None:
+        self.asked.append(message)
+        if self.quickly is not None:
+            return self.quickly(message)
+        return None if message.gap or card_in(message) else ALLOW
+
+    def check(self, message: Message) -> Decision:
+        if message not in self.asked:
+            self.asked.append(message)
+        if self.slowly is not None:
+            return self.slowly(message)
+        if message.route.mode == "monitor":
+            return Decision(Action.REPORT, "id", 200)
+        if card_in(message):
+            return redacted(message) if message.route.on_violation == "redact" else BLOCK
+        if message.gap and message.route.on_gap == "block":
+            return GAP
+        return Decision(Action.REPORT if message.gap else Action.ALLOW, status=200)
+
+    def failed(self, message: Message, where: str) -> Decision:
+        self.failures.append(where)
+        return ALLOW if message.route.mode == "monitor" else FAILED
+
+    def adopt(self, policy: Policy) -> None:
+        self.adopted.append(policy)
+        self.policy = policy
+
+
+def redacted(message: Message) -> Decision:
+    """Every part with its number masked."""
+    masked = PAN[:6] + "*" * 6 + PAN[-4:]
+    new = {
+        index: part.data.replace(PAN.encode(), masked.encode())
+        for index, part in enumerate(message.parts)
+        if PAN.encode() in part.data
+    }
+    return Decision(Action.REDACT, "id", 200, parts=new)
+
+
+@dataclass
+class Plane:
+    """A running host and what it talks to."""
+
+    host: Host
+    guard: Any
+    meter: RecordingMeter
+
+    def port(self, lane: str = "lane") -> int:
+        return self.host.addresses[lane][1]
+
+
+def policy(base: Path, *lanes: dict[str, Any], **top: Any) -> Policy:
+    """A policy of ``lanes``; each is a reverse lane of role logging on a free port unless it says otherwise."""
+    rows = [{"name": "lane", "listen": "127.0.0.1:0", "role": "logging", **lane} for lane in lanes]
+    for row in rows:
+        if row.get("upstream") == "forward":
+            del row["role"]
+    from proxy.policy import load
+
+    path = base / "plane.yaml"
+    path.write_text(json.dumps(policy_document(base, rows, **top)))
+    return load(path)
+
+
+@asynccontextmanager
+async def plane(guard: Any, meter: RecordingMeter | None = None) -> AsyncIterator[Plane]:
+    """The host of ``guard.policy``, listening; drained at the end."""
+    counts = meter or RecordingMeter()
+    host = Host(guard, counts)
+    await host.start()
+    try:
+        yield Plane(host, guard, counts)
+    finally:
+        await host.drain(0)
+        asyncio.get_running_loop().set_exception_handler(None)
+
+
+__all__ = ["ALLOW", "BLOCK", "FAILED", "GAP", "PAN", "Plane", "ScriptedGuard", "plane", "policy", "redacted", "replace"]
