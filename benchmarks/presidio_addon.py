@@ -19,16 +19,16 @@ class NoLanguageModel(NlpEngine):
     def is_loaded(self) -> bool:
         return True
 
-    def process_text(self, text: str, language: str) -> NlpArtifacts:  # noqa: ARG002
+    def process_text(self, text: str, language: str) -> NlpArtifacts:
         return NlpArtifacts([], [], [], [], self, language)
 
     def process_batch(self, texts, language, **_):  # noqa: ANN001, ANN003, ANN201
         return ((text, self.process_text(text, language)) for text in texts)
 
-    def is_stopword(self, word: str, language: str) -> bool:  # noqa: ARG002
+    def is_stopword(self, word: str, language: str) -> bool:
         return False
 
-    def is_punct(self, word: str, language: str) -> bool:  # noqa: ARG002
+    def is_punct(self, word: str, language: str) -> bool:
         return False
 
     def get_supported_entities(self) -> list[str]:

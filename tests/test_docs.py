@@ -181,7 +181,7 @@ def test_schema_for_editors_is_current():
 
 
 def cli_schema() -> str:
-    from proxy.policy import schema  # noqa: PLC0415 - next to its only use
+    from proxy.policy import schema
 
     made = schema()
     return made if isinstance(made, str) else json.dumps(made)
