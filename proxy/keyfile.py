@@ -34,25 +34,35 @@ def read_key(path: Path) -> bytes:
     3.5.1.1). Raises ``KeyFileError`` where the file is missing, not a file, readable by group or others, longer than
     4 KiB, or the key is shorter than 32 bytes.
     """
+    data = read_private(path, "key", MAX_BYTES, _make(path))
+    key = data.strip() if data.isascii() else data
+    if len(key) < MIN_BYTES:
+        raise KeyFileError(path, f"the key has {len(key)} bytes, {MIN_BYTES} are the least", _make(path))
+    return key
+
+
+def read_private(path: Path, what: str, most: int, make: str) -> bytes:
+    """The bytes of a file that holds a secret: at most ``most`` of them, and nobody but its owner may read it.
+
+    ``what`` and ``make`` are for the message of ``KeyFileError``: the kind of file, and how to get one.
+    """
     try:
         # Not blocking: a named pipe in its place must be an error, not a start that hangs.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
-        raise KeyFileError(path, "the key file does not exist", _make(path)) from None
+        raise KeyFileError(path, f"the {what} file does not exist", make) from None
     except OSError as error:
-        raise KeyFileError(path, "the key file cannot be opened", os.strerror(error.errno or 0)) from None
-    with os.fdopen(descriptor, "rb") as file:
-        mode = os.fstat(file.fileno()).st_mode
+        raise KeyFileError(path, f"the {what} file cannot be opened", os.strerror(error.errno or 0)) from None
+    try:
+        mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
-            raise KeyFileError(path, "the key file is not a regular file", "name a file that holds the key")
+            raise KeyFileError(path, f"the {what} file is not a regular file", "name a file that holds the key")
         if mode & 0o077:
-            why = f"the key file can be read by others (mode {stat.S_IMODE(mode):04o})"
+            why = f"the {what} file can be read by others (mode {stat.S_IMODE(mode):04o})"
             raise KeyFileError(path, why, f"run: chmod 600 {shlex.quote(str(path))}")
-        data = file.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise KeyFileError(path, f"the key file has more than {MAX_BYTES} bytes", "name a file that holds only the key")
-    key = data.strip() if data.isascii() else data
-    if len(key) < MIN_BYTES:
-        why = f"the key has {len(key)} bytes, {MIN_BYTES} are the least"
-        raise KeyFileError(path, why, _make(path))
-    return key
+        data = os.read(descriptor, most + 1)
+    finally:
+        os.close(descriptor)
+    if len(data) > most:
+        raise KeyFileError(path, f"the {what} file has more than {most} bytes", "name a file that holds only the key")
+    return data

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from proxy.keyfile import KeyFileError, read_key
-from proxy.policy_errors import START, PolicyError, Problem, show
+from proxy.keyfile import read_key
+from proxy.policy_errors import START, PolicyError, Problem
 from proxy.policy_explain import problems
+from proxy.policy_files import unusable_files
 from proxy.policy_model import Admin, Destination, Lane, Policy, Suppression
 from proxy.policy_routes import Role, Route
 from proxy.policy_rules import Clash, Parts, clashes
-from proxy.policy_text import MAX_BYTES, Document, Loc, at, read
+from proxy.policy_text import MAX_BYTES, Document, at, read
 from proxy.policy_values import LANE_NAME
 
 __all__ = ["Destination", "Lane", "Policy", "PolicyError", "Role", "Route", "Suppression", "load", "read_key", "schema"]
@@ -43,7 +43,7 @@ def load(path: Path) -> Policy:
     }
     policy, found = _validated(document, context)
     found += [Problem(*_said(clash, document)) for clash in clashes(_parts(document, policy, context))]
-    found += _unusable_files(document, context)
+    found += unusable_files(document, path.parent.absolute())
     if policy is None or found or document.problems:
         raise PolicyError(path, [*document.problems, *found])
     return policy
@@ -111,50 +111,3 @@ def _made[Part: BaseModel](model: type[Part], value: object, context: dict[str, 
 def _said(clash: Clash, document: Document) -> tuple[Any, str, str]:
     mark = document.key(*clash.loc) if clash.on_key else document.place(*clash.loc)
     return mark, clash.why, clash.hint
-
-
-def _unusable_files(document: Document, context: dict[str, Any]) -> Iterator[Problem]:
-    """Files the policy names that are missing or not what they should be. Their names are those in the file."""
-    base: Path = context["base"]
-    key: Loc = ("audit", "fingerprint_key_file")
-    if isinstance(name := at(document.value, key), str) and name:
-        try:
-            read_key(base / name)
-        except KeyFileError as error:
-            yield Problem(document.place(*key), error.why, error.hint)
-    rows = at(document.value, ("recognizers",))
-    for index in range(len(rows) if isinstance(rows, tuple) else 0):
-        yield from _unreadable(document, ("recognizers", index), base, "recognizers")
-    lanes = at(document.value, ("lanes",))
-    for index in range(len(lanes) if isinstance(lanes, tuple) else 0):
-        loc: Loc = ("lanes", index, "tls", "ca_file")
-        wrong = list(_unreadable(document, loc, base, "CA"))
-        yield from wrong or _no_certificates(document, loc, base)
-
-
-def _unreadable(document: Document, loc: Loc, base: Path, what: str) -> Iterator[Problem]:
-    name = at(document.value, loc)
-    if not isinstance(name, str) or not name or "\0" in name:
-        return
-    path = base / name
-    try:
-        if not path.is_file():
-            yield Problem(document.place(*loc), f"the {what} file {show(name)} does not exist", f"looked for {path}")
-            return
-        with path.open("rb"):
-            pass
-    except OSError as error:
-        yield Problem(document.place(*loc), f"the {what} file {show(name)} cannot be read", error.strerror or "")
-
-
-def _no_certificates(document: Document, loc: Loc, base: Path) -> Iterator[Problem]:
-    name = at(document.value, loc)
-    if not isinstance(name, str) or not name or "\0" in name:
-        return
-    import ssl  # noqa: PLC0415 - only policies with a CA file need it, and `sekisho check` starts fast
-
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=base / name)
-    except (ssl.SSLError, OSError):
-        hint = "a PEM file has -----BEGIN CERTIFICATE----- in it"
-        yield Problem(document.place(*loc), f"the CA file {show(name)} holds no usable certificate", hint)

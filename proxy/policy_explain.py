@@ -41,6 +41,8 @@ def problems(errors: Iterable[ErrorDetails], document: Document, model: type[Bas
     """One problem for each error that the reader of the file has not reported already."""
     for error in errors:
         loc: Loc = tuple(error["loc"])
+        if error["type"] == "too_short" and at(document.value, loc):
+            continue  # the list has entries, none of them good: each has an error of its own
         if error["type"] != CLASH and loc not in document.faulty:
             yield _problem(error, loc, document, model)
 

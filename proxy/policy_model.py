@@ -39,6 +39,7 @@ from proxy.policy_values import (
     PolicyId,
     Size,
     UpstreamUrl,
+    Version,
 )
 
 _MODE = "enforce carries out what the lanes say; monitor alters and refuses nothing and records everything."
@@ -136,10 +137,15 @@ class Destination(Overrides):
 
 
 class Tls(_Strict):
-    """How the upstream's certificate is verified. It always is."""
+    """TLS of one lane. The upstream's certificate is always verified."""
 
-    ca_file: FilePath = Field(
-        description="PEM file of the certificate authorities to trust instead of the public ones."
+    ca_file: FilePath | None = Field(
+        None, description="PEM file of the authorities to trust for the upstream, instead of the public ones."
+    )
+    intercept_ca_file: FilePath | None = Field(
+        None,
+        description="Forward lanes: PEM file, mode 0600, with the key and certificate of the authority that signs for "
+        "the hosts clients CONNECT to. What is inside TLS cannot be inspected without it, so CONNECT is refused.",
     )
 
 
@@ -160,7 +166,7 @@ class Lane(Overrides):
     unlisted: Literal["block", "external"] = Field(
         "block", description="Forward lanes: hosts in no destination are refused, or passed with the role external."
     )
-    tls: Tls | None = Field(None, description="How the certificate of an https upstream is verified.")
+    tls: Tls | None = Field(None, description="TLS to the upstream, and on a forward lane towards the client.")
     limits: LaneLimits | None = Field(None, description=_LIMITS)
 
     _routes: RouteTable | None = PrivateAttr(None)
@@ -237,7 +243,7 @@ class Audit(_Strict):
 class Policy(_Strict):
     """A whole policy. Get one from ``proxy.policy.load``, which also looks at the files it names."""
 
-    version: Literal[1] = Field(description="The version of this file's format.")
+    version: Version = Field(description="The version of this file's format.")
     policy_id: PolicyId = Field(description="Free text that names this policy on every record and metric.")
     mode: Mode = Field("enforce", description=_MODE)
     admin: Admin = Field(Admin.model_construct(), description="The admin server.")

@@ -116,6 +116,9 @@ def _shape_fits_upstream(parts: Parts) -> Iterator[Clash]:
         if lane.tls is not None and lane.upstream.kind == "http":
             hint = "set upstream: https://… or remove tls"
             yield Clash((*at, "tls"), "tls settings for an upstream without TLS", hint, on_key=True)
+        elif lane.tls is not None and lane.tls.intercept_ca_file is not None:
+            where: Loc = (*at, "tls", "intercept_ca_file")
+            yield Clash(where, '"intercept_ca_file" is for forward lanes', "remove it", on_key=True)
         if lane.source == "browser" and lane.role not in _BROWSER_ROLES:
             hint = "a browser is let through with card data to the token endpoint only: remove source"
             yield Clash((*at, "source"), f"source: browser does not go with the role {lane.role}", hint)

@@ -185,6 +185,13 @@ def parse_lane_name(value: object) -> str:
     return text
 
 
+def parse_version(value: object) -> int:
+    """The version of the file's format: 1. (True, which Python takes for 1, is none.)"""
+    if value != 1 or isinstance(value, (bool, float)):
+        raise refusal(f"version {show(value)} of the policy format is not known", "write version: 1")
+    return 1
+
+
 def parse_policy_id(value: object) -> str:
     """Free text of 1 to 128 printable characters. It is on every audit record, so it must hold no long number."""
     text = _text(value, "a policy id", "shop-policy-v7")
@@ -250,6 +257,7 @@ UpstreamUrl = Annotated[
     _schema(r"^(forward|https?://[^/@?#]+/?)$", "http://loki:3100"),
 ]
 HostPattern = Annotated[str, PlainValidator(parse_host_pattern), _schema(r"^(\*\.)?[^*/\s]+$", "*.mul-pay.jp")]
+Version = Annotated[int, PlainValidator(parse_version), WithJsonSchema({"type": "integer", "const": 1})]
 LaneName = Annotated[str, PlainValidator(parse_lane_name), _schema(r"^[a-z0-9-]{1,32}$", "app-logs")]
 PolicyId = Annotated[str, PlainValidator(parse_policy_id), _schema(r"^.{1,128}$", "shop-policy-v7")]
 Entity = Annotated[str, PlainValidator(parse_entity), _schema(r"^[A-Z][A-Z0-9_]{0,63}$", "PAN")]

@@ -1,0 +1,98 @@
+"""What ``sekisho check`` says about a good policy: the rules in effect, and what deserves a second look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+
+from proxy.policy_errors import Problem, scrub
+from proxy.policy_model import Destination, Lane, Policy
+from proxy.policy_routes import PASSING_ROLES, Route
+from proxy.policy_text import Loc
+
+_ANY_HOST = frozenset({"0.0.0.0", "::"})
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The rules for one destination of one lane, ready to print: no long number is in it."""
+
+    lane: str
+    listen: str
+    upstream: str
+    hosts: str
+    """A host pattern of a forward lane; ``all others`` for the rest; "" on other lanes."""
+    role: str
+    mode: str
+    on_violation: str
+    on_gap: str
+
+
+def summary(policy: Policy) -> tuple[Row, ...]:
+    """One row for each lane, and for each destination of a forward lane, in file order."""
+    return tuple(row for lane in policy.lanes for row in _rows(lane))
+
+
+def _rows(lane: Lane) -> Iterator[Row]:
+    listen, upstream = scrub(str(lane.listen)), scrub(str(lane.upstream))
+    forward = lane.upstream.kind == "forward"
+    for pattern, route in lane.routes:
+        hosts = scrub(pattern) or ("all others" if forward else "")
+        yield Row(lane.name, listen, upstream, hosts, route.role, route.mode, _action(route), route.on_gap)
+    if forward and lane.unlisted == "block":
+        yield Row(lane.name, listen, upstream, "all others", "", "", "refused", "")
+
+
+def _action(route: Route) -> str:
+    """``redact (mask)``, and what makes the lane different from others."""
+    words = [f"{route.on_violation} ({route.redaction})" if route.on_violation == "redact" else route.on_violation]
+    if route.act_on == "low":
+        words.append("doubtful too")
+    if route.tokens == "deny":
+        words.append("tokens too")
+    if route.allow_test_numbers:
+        words.append("test numbers reported")
+    return ", ".join(words)
+
+
+def warnings(policy: Policy, today: date) -> tuple[Problem, ...]:
+    """What is allowed and may still not be meant, at its place in the file, in file order."""
+    found = [*_modes(policy), *_suppressions(policy, today)]
+    for index, lane in enumerate(policy.lanes):
+        found += _lane(policy, index, lane)
+    return tuple(sorted(set(found), key=lambda problem: (problem.mark, problem.why)))
+
+
+def _modes(policy: Policy) -> Iterator[Problem]:
+    if policy.mode == "monitor":
+        yield Problem(policy.place("mode"), "mode is monitor: card data is recorded and passes", "enforce stops it")
+
+
+def _suppressions(policy: Policy, today: date) -> Iterator[Problem]:
+    for index, row in enumerate(policy.suppress):
+        if row.until < today:
+            why = f"this suppression has expired on {row.until}: what it covered is acted on again"
+            yield Problem(policy.place("suppress", index, "until"), why, "renew or remove it")
+
+
+def _lane(policy: Policy, index: int, lane: Lane) -> Iterator[Problem]:
+    at: Loc = ("lanes", index)
+    settings: list[tuple[Loc, Lane | Destination]] = [(at, lane)]
+    settings += [((*at, "destinations", number), target) for number, target in enumerate(lane.destinations)]
+    for loc, named in settings:
+        if named.mode == "monitor":
+            why = f'lane "{lane.name}" is in mode monitor: card data is recorded and passes'
+            yield Problem(policy.place(*loc, "mode"), why, "enforce stops it")
+        if named.allow_test_numbers:
+            why = f'lane "{lane.name}" lets published test card numbers pass'
+            yield Problem(policy.place(*loc, "allow_test_numbers"), why, "remove it where real customers are served")
+        if named.role in PASSING_ROLES and named.on_violation == "report":
+            why = f'lane "{lane.name}" lets card data pass the shop\'s systems and only records it'
+            yield Problem(policy.place(*loc, "on_violation"), why, "block stops it")
+    if lane.listen.host in _ANY_HOST and lane.role != "shop":
+        why = f'lane "{lane.name}" accepts connections from any machine that reaches this one'
+        yield Problem(policy.place("lanes", index, "listen"), why, "listen on 127.0.0.1, or on one address")
+    if lane.upstream.kind == "forward" and not lane.destinations and lane.unlisted == "block":
+        why = f'lane "{lane.name}" lets nothing pass: it has no destinations, and unlisted hosts are refused'
+        yield Problem(policy.place("lanes", index), why, "list destinations, or set unlisted: external")

@@ -1,0 +1,278 @@
+"""The ``sekisho`` command. Each command imports what it needs: ``check`` and ``schema`` never load the proxy's host.
+
+Exit codes: 0 all is well; 1 the promise is broken (demo) or the audit chain is; 2 bad usage or input (policy, key
+file); 3 could not start (a port is taken); 70 a fault in Sekisho itself.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from proxy.keyfile import KeyFileError, read_key
+from proxy.policy_errors import PolicyError, Problem
+
+if TYPE_CHECKING:
+    from proxy.policy import Policy
+
+OK, BROKEN, BAD_INPUT, FAULT, INTERRUPTED = 0, 1, 2, 70, 130
+
+app = typer.Typer(
+    name="sekisho",
+    help="Sekisho stands between a shop's backend and everything it talks to, and lets no payment-card data cross.\n\n"
+    "Start with [bold]sekisho demo[/]; then write a policy, [bold]sekisho check[/] it and [bold]sekisho run[/] it.",
+    epilog="Exit codes: 0 all is well, 1 the promise or the audit chain is broken, 2 bad usage, policy or key file, "
+    "3 could not start, 70 a fault in Sekisho itself.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    # A traceback with local variables would print the bytes that were under inspection.
+    pretty_exceptions_enable=False,
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+audit_app = typer.Typer(no_args_is_help=True, help="Work with the audit file.")
+app.add_typer(audit_app, name="audit")
+
+
+class DemoMode(StrEnum):
+    """The two modes of a policy."""
+
+    ENFORCE = "enforce"
+    MONITOR = "monitor"
+
+
+ConfigOption = Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="The policy file.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
+
+
+def _version(wanted: bool) -> None:
+    if not wanted:
+        return
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - only here
+
+    try:
+        _say(f"sekisho {version('sekisho')}")
+    except PackageNotFoundError:
+        _say("sekisho (not installed: run from its source)")
+    raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def run(
+    config: ConfigOption = Path("sekisho.yaml"),
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that share the lanes' ports.")] = 1,
+) -> None:
+    """Run the sidecar: open every lane of the policy and let no card data cross.
+
+    It is ready (/readyz of the admin server) once every lane listens and the inspector has found a synthetic card
+    number. SIGTERM finishes what is under way and ends; SIGHUP reads the policy again.
+    """
+    from proxy.run import main as start  # noqa: PLC0415 - loads the host
+
+    _leave(lambda: start(config, workers))
+
+
+@app.command()
+def demo(
+    mode: Annotated[DemoMode, typer.Option(help="monitor shows what happens without enforcement.")] = DemoMode.ENFORCE,
+    serve: Annotated[bool, typer.Option("--serve", help="Stay up afterwards, to try it by hand.")] = False,
+) -> None:
+    """Show the whole story on this machine, with a shop, its log and store, a payment gateway and the sidecar.
+
+    Sends clean, leaking and tokenized traffic, prints what each sink received, and counts the card numbers in all of
+    them. Exits with 1 if there is one in mode enforce.
+    """
+    from proxy.demo import main as show  # noqa: PLC0415 - loads the host
+
+    _leave(lambda: show(mode.value, serve))
+
+
+@app.command()
+def check(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The policy file.")] = Path("sekisho.yaml"),
+    as_json: JsonOption = False,
+) -> None:
+    """Validate a policy: every error at its line, or the rules in effect and what deserves a second look.
+
+    Reads the policy, the key file, certificates and recognizers it names. Opens no port and changes nothing.
+    """
+    from proxy.policy import load  # noqa: PLC0415 - the other commands start without it
+
+    try:
+        policy = load(file)
+        _check_recognizers(policy, file)
+    except PolicyError as error:
+        if as_json:
+            _print_json({"ok": False, "file": str(file), "errors": _as_json(error.problems)})
+            raise typer.Exit(BAD_INPUT) from None
+        raise
+    _report(policy, file, as_json=as_json)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of the policy file, for editors.
+
+    Write it to a file and begin the policy with "# yaml-language-server: $schema=./that-file".
+    """
+    from proxy.policy import schema as make  # noqa: PLC0415 - the other commands start without it
+
+    _print_json(make())
+
+
+@audit_app.command()
+def verify(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="The audit file; without it, the policy's.")
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option("--key", metavar="FILE", help="The key file; without it, the policy's.")
+    ] = None,
+    config: ConfigOption = Path("sekisho.yaml"),
+    as_json: JsonOption = False,
+) -> None:
+    """Check that no line of an audit file was removed, altered or moved.
+
+    Needs the key that the lines were written with. Exits with 1 and the first bad line if the chain is broken.
+    """
+    from proxy.chain import verify as walk  # noqa: PLC0415 - the other commands start without it
+
+    if file is None or key is None:
+        from proxy.policy import load  # noqa: PLC0415 - only without both names
+
+        policy = load(config)
+        file, key = file or policy.audit.path, key or policy.audit.fingerprint_key_file
+    try:
+        found = walk(file, read_key(key))
+    except OSError as error:
+        _fail(f"{file}: cannot be read: {error.strerror or type(error).__name__}", BAD_INPUT)
+    if as_json:
+        _print_json({"file": str(file), **dataclasses.asdict(found)})
+    elif found.ok:
+        torn = f", {found.repairs} torn while writing and accounted for" if found.repairs else ""
+        _say(f"{file}: {found.lines} lines, none removed, altered or moved{torn}")
+    else:
+        _tell(f"{file}:{found.line}: {found.why}")
+    raise typer.Exit(OK if found.ok else BROKEN)
+
+
+def _check_recognizers(policy: Policy, file: Path) -> None:
+    """Loads the team's recognizers the way ``run`` does. Raises ``PolicyError`` where the inspector refuses one."""
+    if not policy.recognizers:
+        return
+    from detectors.inspector import Inspector  # noqa: PLC0415 - loads the recognizer engine
+
+    wrong: list[Problem] = []
+    for index, path in enumerate(policy.recognizers):
+        try:
+            Inspector(recognizers=[path])
+        except Exception as error:  # noqa: BLE001 - whatever a recognizers file can do to the engine is its error
+            why = f"the recognizers file is refused: {' '.join(str(error).split()) or type(error).__name__}"
+            wrong.append(Problem(policy.place("recognizers", index), why))
+    if wrong:
+        raise PolicyError(file, wrong)
+
+
+def _report(policy: Policy, file: Path, *, as_json: bool) -> None:
+    from proxy.check import summary, warnings  # noqa: PLC0415 - only here
+
+    rows, found = summary(policy), warnings(policy, datetime.now(UTC).date())
+    if as_json:
+        lanes = [dataclasses.asdict(row) for row in rows]
+        head = {"ok": True, "file": str(file), "sha256": policy.sha256, "policy_id": policy.policy_id}
+        _print_json({**head, "mode": policy.mode, "lanes": lanes, "warnings": _as_json(found)})
+        return
+    from rich.console import Console  # noqa: PLC0415 - only for people
+    from rich.text import Text  # noqa: PLC0415
+
+    # A line that a terminal would fold stays whole in a file or a pipe.
+    console = Console(highlight=False, markup=False, emoji=False, soft_wrap=not sys.stdout.isatty())
+    console.print(Text(f"{file}: good", style="green"))
+    console.print(f"policy {policy.policy_id}, mode {policy.mode}, metrics on {policy.admin.listen}")
+    width = max(len(row.hosts) for row in rows)
+    shown = ""
+    for row in rows:
+        if row.lane != shown:
+            console.print(Text.assemble("\n", (row.lane, "bold"), f"  {row.listen} → {row.upstream}"))
+        shown = row.lane
+        hosts = f"{row.hosts:{width}}  " if row.hosts else ""
+        rules = f"{row.role:16} {row.mode}: {row.on_violation}; gaps: {row.on_gap}" if row.role else row.on_violation
+        console.print(f"  {hosts}{rules}")
+    console.print()
+    for problem in found:
+        place = f"{file}:{problem.mark.line}:{problem.mark.column}"
+        console.print(Text(f"{place}: warning: {problem.text()}", style="yellow"))
+    console.print("no warnings" if not found else f"{len(found)} warning{'s' if len(found) > 1 else ''}")
+
+
+def _as_json(problems: Sequence[Problem]) -> list[dict[str, Any]]:
+    return [{"line": row.mark.line, "column": row.mark.column, "why": row.why, "hint": row.hint} for row in problems]
+
+
+def _print_json(value: object) -> None:
+    _say(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
+def _fail(text: str, code: int) -> NoReturn:
+    _tell(text)
+    raise typer.Exit(code)
+
+
+def _leave(command: Callable[[], int]) -> NoReturn:
+    """Runs a command that has its own exit codes, and ends with that."""
+    try:
+        code = command()
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    raise typer.Exit(code)
+
+
+def main() -> None:
+    """The entry point. Bad input is told in one line each; a fault in Sekisho names its place and none of its data."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file name may hold what the terminal's charset has not
+    try:
+        typer.main.get_command(app).main(prog_name="sekisho")
+    except PolicyError as error:
+        for line in error.lines():
+            _tell(line)
+        count = len(error.problems)
+        _tell(f"{count} error{'s' if count > 1 else ''}: the policy is not used")
+        sys.exit(BAD_INPUT)
+    except KeyFileError as error:
+        _tell(str(error))
+        sys.exit(BAD_INPUT)
+    except Exception as error:  # noqa: BLE001 - the last line of defence: a message may hold what was read
+        frames = traceback.extract_tb(error.__traceback__)
+        place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno} in {frames[-1].name}"
+        _tell(f"sekisho: a fault in Sekisho itself: {type(error).__name__} at {place} (its message may hold data)")
+        sys.exit(FAULT)

@@ -1,0 +1,127 @@
+"""What `sekisho check` prints of a good policy: the rules in effect, and what deserves a second look."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from proxy.check import Row, summary, warnings
+from proxy.policy_model import Policy
+
+TODAY = date(2027, 1, 1)
+LANE = {"name": "logs", "listen": "127.0.0.1:1", "upstream": "http://loki", "role": "logging"}
+FORWARD = {"name": "egress", "listen": "127.0.0.1:2", "upstream": "forward"}
+
+
+def policy(*lanes: dict, **top) -> Policy:
+    return Policy.model_validate(
+        {"version": 1, "policy_id": "p", "audit": {"fingerprint_key_file": "k"}, "lanes": lanes} | top
+    )
+
+
+def test_each_lane_and_each_destination_has_a_row():
+    destinations = (
+        {"hosts": ("*.mul-pay.jp",), "role": "payment-gateway"},
+        {
+            "hosts": ("a.jp", "b.jp"),
+            "role": "logging",
+            "on_violation": "redact",
+            "redaction": "last4",
+            "mode": "monitor",
+        },
+    )
+    assert summary(policy(LANE, FORWARD | {"destinations": destinations})) == (
+        Row("logs", "127.0.0.1:1", "http://loki:80", "", "logging", "enforce", "block", "block"),
+        Row("egress", "127.0.0.1:2", "forward", "*.mul-pay.jp", "payment-gateway", "enforce", "block", "block"),
+        Row("egress", "127.0.0.1:2", "forward", "a.jp", "logging", "monitor", "redact (last4)", "block"),
+        Row("egress", "127.0.0.1:2", "forward", "b.jp", "logging", "monitor", "redact (last4)", "block"),
+        Row("egress", "127.0.0.1:2", "forward", "all others", "", "", "refused", ""),
+    )
+
+
+def test_unlisted_hosts_that_pass_have_a_row():
+    (row,) = summary(policy(FORWARD | {"unlisted": "external", "on_gap": "report"}))
+    assert (row.hosts, row.role, row.on_violation, row.on_gap) == ("all others", "external", "block", "report")
+
+
+def test_what_makes_a_lane_different_is_said():
+    lane = LANE | {"act_on": "low", "tokens": "deny", "allow_test_numbers": True, "on_violation": "report"}
+    (row,) = summary(policy(lane))
+    assert row.on_violation == "report, doubtful too, tokens too, test numbers reported"
+
+
+def test_a_long_number_in_a_host_name_is_not_printed():
+    number = "4111111111111111"
+    destinations = ({"hosts": (f"o{number}.ingest.sentry.io",), "role": "logging"},)
+    rows = summary(policy(LANE | {"upstream": f"http://h{number}"}, FORWARD | {"destinations": destinations}))
+    assert "1111" not in repr(rows)
+    assert rows[0].upstream == "http://h[digits not shown]:80"
+
+
+def suppression(until: date) -> dict:
+    return {"lane": "logs", "path": "$.id", "entity": "PAN", "reason": "ids", "until": until}
+
+
+@pytest.mark.parametrize(
+    ("made", "why"),
+    [
+        pytest.param(policy(LANE, mode="monitor"), "mode is monitor: card data is recorded and passes", id="monitor"),
+        pytest.param(
+            policy(LANE | {"mode": "monitor"}),
+            'lane "logs" is in mode monitor: card data is recorded and passes',
+            id="monitor-lane",
+        ),
+        pytest.param(
+            policy(FORWARD | {"destinations": ({"hosts": ("a",), "role": "logging", "mode": "monitor"},)}),
+            'lane "egress" is in mode monitor: card data is recorded and passes',
+            id="monitor-destination",
+        ),
+        pytest.param(
+            policy(LANE | {"allow_test_numbers": True}),
+            'lane "logs" lets published test card numbers pass',
+            id="test-numbers",
+        ),
+        pytest.param(
+            policy(LANE | {"role": "shop", "on_violation": "report"}),
+            'lane "logs" lets card data pass the shop\'s systems and only records it',
+            id="passthrough-that-is-only-recorded",
+        ),
+        *(
+            pytest.param(
+                policy(LANE | {"listen": listen}),
+                'lane "logs" accepts connections from any machine that reaches this one',
+                id=listen,
+            )
+            for listen in ("0.0.0.0:1", "[::]:1")
+        ),
+        pytest.param(
+            policy(FORWARD),
+            'lane "egress" lets nothing pass: it has no destinations, and unlisted hosts are refused',
+            id="nothing-passes",
+        ),
+        pytest.param(
+            policy(LANE, suppress=(suppression(date(2026, 12, 31)),)),
+            "this suppression has expired on 2026-12-31: what it covered is acted on again",
+            id="expired",
+        ),
+    ],
+)
+def test_a_second_look(made, why):
+    (problem,) = warnings(made, TODAY)
+    assert problem.why == why
+    assert problem.hint
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        pytest.param(policy(LANE), id="plain"),
+        pytest.param(policy(LANE | {"role": "shop", "listen": "0.0.0.0:1"}), id="the-shop-is-for-everyone"),
+        pytest.param(policy(LANE, suppress=(suppression(TODAY),)), id="last-day"),
+        pytest.param(policy(FORWARD | {"unlisted": "external"}), id="everything-passes-inspected"),
+        pytest.param(policy(LANE | {"allow_test_numbers": False, "mode": "enforce"}), id="said-and-safe"),
+    ],
+)
+def test_nothing_to_look_at(made):
+    assert warnings(made, TODAY) == ()

@@ -1,0 +1,88 @@
+"""The key file: what is taken as the key, and what is refused with the command that mends it."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from proxy.keyfile import KeyFileError, read_key, read_private
+
+
+@pytest.fixture
+def key_file(tmp_path):
+    def write(data: bytes, mode: int = 0o600):
+        path = tmp_path / "my key"
+        path.write_bytes(data)
+        path.chmod(mode)
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("data", "key"),
+    [
+        pytest.param(b"k" * 32, b"k" * 32, id="shortest"),
+        pytest.param(b"k" * 64 + b"\n", b"k" * 64, id="text-with-newline"),
+        pytest.param(b"\xff" * 31 + b"\n", b"\xff" * 31 + b"\n", id="binary-ending-in-newline"),
+        pytest.param(b"k" * 4096, b"k" * 4096, id="longest"),
+    ],
+)
+def test_the_key(key_file, data, key):
+    assert read_key(key_file(data)) == key
+    assert read_key(key_file(data, 0o400)) == key
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602, 0o644, 0o666, 0o610])
+def test_a_file_that_others_can_open_is_refused_with_the_command(key_file, mode):
+    path = key_file(b"k" * 32, mode)
+    with pytest.raises(KeyFileError) as caught:
+        read_key(path)
+    assert caught.value.why == f"the key file can be read by others (mode {mode:04o})"
+    assert caught.value.hint == f"run: chmod 600 '{path}'"
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        pytest.param(b"", "the key has 0 bytes, 32 are the least", id="empty"),
+        pytest.param(b"k" * 31 + b"\n" * 9, "the key has 31 bytes, 32 are the least", id="white-space-does-not-count"),
+        pytest.param(b"\xff" * 31, "the key has 31 bytes, 32 are the least", id="short-binary"),
+        pytest.param(b"k" * 4097, "the key file has more than 4096 bytes", id="too-long"),
+    ],
+)
+def test_a_bad_key_is_refused_without_showing_it(key_file, data, why):
+    with pytest.raises(KeyFileError) as caught:
+        read_key(key_file(data))
+    assert caught.value.why == why
+    assert "kkk" not in str(caught.value)
+
+
+def test_a_missing_file_is_refused_with_the_command(tmp_path):
+    with pytest.raises(KeyFileError) as caught:
+        read_key(tmp_path / "none")
+    assert caught.value.why == "the key file does not exist"
+    assert caught.value.hint == f"make one: umask 077; head -c 48 /dev/urandom | base64 > {tmp_path}/none"
+
+
+def test_a_directory_is_refused(tmp_path):
+    with pytest.raises(KeyFileError, match="not a regular file"):
+        read_key(tmp_path)
+
+
+def test_a_named_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    with pytest.raises(KeyFileError, match="not a regular file"):
+        read_key(tmp_path / "pipe")
+
+
+def test_a_path_through_a_file_is_refused(key_file):
+    with pytest.raises(KeyFileError, match="cannot be opened"):
+        read_key(key_file(b"") / "key")
+
+
+def test_other_private_files_have_their_own_words(key_file):
+    with pytest.raises(KeyFileError, match=r"the authority file has more than 2 bytes"):
+        read_private(key_file(b"abc"), "authority", 2, "buy one")
+    assert read_private(key_file(b"ab"), "authority", 2, "buy one") == b"ab"
