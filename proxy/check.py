@@ -93,6 +93,11 @@ def _lane(policy: Policy, index: int, lane: Lane) -> Iterator[Problem]:
     if lane.listen.host in _ANY_HOST and lane.role != "shop":
         why = f'lane "{lane.name}" accepts connections from any machine that reaches this one'
         yield Problem(policy.place("lanes", index, "listen"), why, "listen on 127.0.0.1, or on one address")
-    if lane.upstream.kind == "forward" and not lane.destinations and lane.unlisted == "block":
+    if lane.upstream.kind != "forward":
+        return
+    if lane.tls is None or lane.tls.intercept_ca_file is None:
+        why = f'lane "{lane.name}" refuses https: it has no tls.intercept_ca_file, and cannot look inside'
+        yield Problem(policy.place(*at), why, "name the authority that its clients trust, if they call https")
+    if not lane.destinations and lane.unlisted == "block":
         why = f'lane "{lane.name}" lets nothing pass: it has no destinations, and unlisted hosts are refused'
         yield Problem(policy.place("lanes", index), why, "list destinations, or set unlisted: external")

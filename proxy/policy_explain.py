@@ -54,7 +54,7 @@ def _problem(error: ErrorDetails, loc: Loc, document: Document, model: type[Base
     if kind == "sekisho":
         return Problem(document.place(*loc), str(context["why"]), str(context["hint"]))
     if kind == "extra_forbidden":
-        known = [key for key in _keys(model, loc[:-1]) if key not in _written(document, loc[:-1])]
+        known = [key for key in _keys(model, loc[:-1]) if at(document.value, (*loc[:-1], key)) is None]
         return Problem(document.key(*loc), f"unknown key {show(name)}", did_you_mean(name, known))
     if kind == "missing":
         field = _field(model, loc)
@@ -91,11 +91,6 @@ def _owner(document: Document, loc: Loc) -> str:
     kind = {"lanes": "lane", "destinations": "destination", "suppress": "suppression"}.get(str(loc[-2]), "entry")
     name = at(document.value, (*loc, "name"))
     return f"{kind} {show(name)}" if isinstance(name, str) else f"{kind} {loc[-1] + 1}"
-
-
-def _written(document: Document, loc: Loc) -> tuple[str, ...]:
-    value = at(document.value, loc)
-    return tuple(value) if isinstance(value, dict) else ()
 
 
 def _keys(model: type[BaseModel], loc: Loc) -> tuple[str, ...]:

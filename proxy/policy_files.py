@@ -76,7 +76,7 @@ def _authority(path: Path, shown: str) -> tuple[str, str] | None:
 def _unreadable(path: Path, what: str) -> tuple[str, str] | None:
     try:
         if not path.is_file():
-            return f"{what} does not exist", f"looked for {path}"
+            return f"{what} {'is not a file' if path.exists() else 'does not exist'}", f"looked for {path}"
         with path.open("rb"):
             return None
     except OSError as error:

@@ -185,11 +185,13 @@ class Lane(Overrides):
         """Every (host pattern, rules) of the lane in file order; the pattern is "" for all other hosts."""
         if self._routes is None:
             raise RuntimeError("a lane has routes once it is part of a Policy")
+        table = self._routes
         listed = [
-            (pattern, self.route(pattern.replace("*", "any", 1))) for d in self.destinations for pattern in d.hosts
+            (pattern, table.below[pattern[2:]] if pattern.startswith("*.") else table.exact[pattern])
+            for destination in self.destinations
+            for pattern in destination.hosts
         ]
-        rows = [*listed, ("", self._routes.otherwise)]
-        return tuple((pattern, route) for pattern, route in rows if route is not None)
+        return (*listed, ("", table.otherwise)) if table.otherwise is not None else tuple(listed)
 
 
 class Suppression(_Strict):

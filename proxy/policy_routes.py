@@ -61,12 +61,14 @@ class RouteTable:
     """``mul-pay.jp`` for the pattern ``*.mul-pay.jp``: hosts with at least one label before it."""
     otherwise: Route | None
     """For every other host; ``None`` refuses them."""
+    any_host: bool = False
+    """The lane has one upstream, so the host is not looked at."""
 
     def find(self, host: str) -> Route | None:
         """The rules for ``host``, in any case, with or without a trailing dot, in Unicode or punycode.
         What is no host name at all matches no pattern and is refused even where unlisted hosts are not.
         """
-        if not self.exact and not self.below:
+        if self.any_host:
             return self.otherwise
         name = normal_host(host)
         if name is None:
@@ -85,7 +87,7 @@ class RouteTable:
 def route_table(policy: Policy, lane: Lane) -> RouteTable:
     """The rules of each destination of ``lane``, from its own settings, then the lane's, then the policy's."""
     if lane.upstream.kind != "forward":
-        return RouteTable({}, {}, _route(policy, lane, lane.role or "external", lane))
+        return RouteTable({}, {}, _route(policy, lane, lane.role or "external", lane), any_host=True)
     exact: dict[str, Route] = {}
     below: dict[str, Route] = {}
     for destination in lane.destinations:

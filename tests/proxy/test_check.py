@@ -11,7 +11,12 @@ from proxy.policy_model import Policy
 
 TODAY = date(2027, 1, 1)
 LANE = {"name": "logs", "listen": "127.0.0.1:1", "upstream": "http://loki", "role": "logging"}
-FORWARD = {"name": "egress", "listen": "127.0.0.1:2", "upstream": "forward"}
+FORWARD = {
+    "name": "egress",
+    "listen": "127.0.0.1:2",
+    "upstream": "forward",
+    "tls": {"intercept_ca_file": "ca.pem"},
+}
 
 
 def policy(*lanes: dict, **top) -> Policy:
@@ -94,6 +99,11 @@ def suppression(until: date) -> dict:
                 id=listen,
             )
             for listen in ("0.0.0.0:1", "[::]:1")
+        ),
+        pytest.param(
+            policy(FORWARD | {"unlisted": "external", "tls": {}}),
+            'lane "egress" refuses https: it has no tls.intercept_ca_file, and cannot look inside',
+            id="no-look-inside-https",
         ),
         pytest.param(
             policy(FORWARD),

@@ -194,3 +194,13 @@ def test_what_the_reader_reported_is_not_said_twice():
         Policy.model_validate(document.value)
     assert list(problems(caught.value.errors(), document, Policy)) == []
     assert [row.why for row in document.problems] == ['"mode" has no value']
+
+
+def test_a_file_of_nothing_but_errors_is_explained_in_time():
+    rows = said("".join(f"k{number}: 1\n" for number in range(3000)))
+    assert len(rows) == 3000
+    assert rows[2999] == (
+        3005,
+        1,
+        'unknown key "k2999" (allowed: mode, admin, defaults, suppress, recognizers, limits)',
+    )

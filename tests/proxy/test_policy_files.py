@@ -43,7 +43,7 @@ def test_recognizers(put):
     text = "recognizers: [one.yaml, two.yaml, .]"
     assert found(put("one.yaml", ""), text) == [
         (25, 'the recognizers file "two.yaml" does not exist'),
-        (35, 'the recognizers file "." does not exist'),
+        (35, 'the recognizers file "." is not a file'),
     ]
 
 

@@ -170,3 +170,4 @@ def test_unlisted_hosts_as_external(host, role):
 def test_without_any_destination_unlisted_decides():
     assert policy(FORWARD).lanes[0].route("a.jp") is None
     assert rules(FORWARD | {"unlisted": "external"}, "a.jp").role == "external"
+    assert policy(FORWARD | {"unlisted": "external"}).lanes[0].route("no host/at all") is None
