@@ -27,7 +27,17 @@ if TYPE_CHECKING:
     from proxy.metrics import Meter
     from proxy.policy import Policy
 
-_UNUSUAL = re.compile(rb"[^\n\t\x20-\x7e]")
+_NO_TEXT = re.compile(rb"[^\n\t\x20-\x7e]")
+_LIKE_ZLIB = re.compile(
+    rb"\n(?:%b)"
+    % b"|".join(
+        re.escape(bytes((first, second)))
+        for first in b"(8HXhx"
+        for second in range(0x20, 0x7F)
+        if (first << 8 | second) % 31 == 0
+    )
+)
+"""A line that begins like zlib data (RFC 1950 2.2) in printable characters, "x^": deflated data can be text."""
 
 PASSED = Decision(action=Action.ALLOW, status=200)
 """The answer to every message that is plainly clean."""
@@ -90,15 +100,22 @@ class Guard:
             started = self._clock()
             if not self._is_plain(message):
                 return None
-            bodies = [part for part in message.parts if part.name == "body"]
-            rest = _joined([part.data for part in message.parts if part.name != "body"])
             quiet = self._inspector.quiet
-            if rest is None or not (quiet(rest) and all(quiet(part.data, part.content_type) for part in bodies)):
+            lines: list[bytes] = []
+            size = 0
+            for part in message.parts:
+                size += len(part.data)
+                if part.name != "body":
+                    lines.append(part.data)
+                elif not quiet(part.data, part.content_type):
+                    return None
+            rest = _joined(lines)
+            if rest is None or not quiet(rest):
                 return None
         except Exception as error:  # noqa: BLE001 - whatever it is, check() meets it again and answers for it
             complain("quick", error)
             return None
-        self._ledger.passed(message, self._clock() - started)
+        self._ledger.passed(message, size, self._clock() - started)
         return PASSED
 
     def check(self, message: Message) -> Decision:
@@ -140,13 +157,15 @@ class Guard:
     def _is_plain(self, message: Message) -> bool:
         """Whether nothing but the bytes themselves needs a look: no GMO rules, no encoding, nothing missing."""
         route = message.route
-        return not (
-            message.gap
-            or route.role == "payment-gateway"
-            or (route.tokens == "deny" and message.direction == "request")
-            or self._is_gmo_host(message.host)
-            or any(part.content_encoding or len(part.data) > route.limits.body for part in message.parts)
-        )
+        if message.gap or route.role == "payment-gateway" or self._is_gmo_host(message.host):
+            return False
+        if route.tokens == "deny" and message.direction == "request":
+            return False
+        most = route.limits.body
+        for part in message.parts:  # noqa: SIM110 - a third of the time of any() on the hot path
+            if part.content_encoding or len(part.data) > most:
+                return False
+        return True
 
     def _decide(self, message: Message, step: _Step) -> Decision:
         started = self._clock()
@@ -246,10 +265,8 @@ def _joined(lines: Sequence[bytes]) -> bytes | None:
 
     A pass over each would also look for compressed data at its start, which a line in the middle no longer has.
     """
-    if any(len(line) > 1 and line[0] & 0x0F == 8 and (line[0] << 8 | line[1]) % 31 == 0 for line in lines):
-        return None  # a zlib header (RFC 1950 2.2), which may be printable: "x^"
-    joined = b"\n".join([b"", *lines])
-    return None if _UNUSUAL.search(joined) else joined
+    joined = b"\n".join((b"", *lines))
+    return None if _NO_TEXT.search(joined) or _LIKE_ZLIB.search(joined) else joined
 
 
 def _decision(

@@ -34,9 +34,9 @@ class Ledger:
         self._quiet = quiet
         self._meter_failures = 0
 
-    def passed(self, message: Message, seconds: float) -> None:
-        """Counts a message that was plainly clean."""
-        self._tell(self._meter.message, message, Action.ALLOW.value, _size(message), seconds)
+    def passed(self, message: Message, size: int, seconds: float) -> None:
+        """Counts a message of ``size`` bytes that was plainly clean."""
+        self._tell(self._meter.message, message, "allow", size, seconds)
 
     def findings(self, message: Message, verdict: Verdict, action: Action, policy: Policy) -> str | None:
         """Records a judged message if there is anything to say about it. The record's id, empty if there was nothing

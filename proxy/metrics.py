@@ -153,9 +153,10 @@ class PrometheusMeter:
             self._reloads.child(result)
 
     def message(self, message: Message, verdict: str, inspected: int, seconds: float) -> None:
-        lane = message.route.lane
-        self._messages.child(lane, message.route.role, message.direction, message.protocol, verdict).inc()
-        self._inspected.child(lane, message.direction).inc(inspected)
+        lane, direction = message.route.lane, message.direction
+        self._messages.child(lane, message.route.role, direction, message.protocol, verdict).inc()
+        if inspected:
+            self._inspected.child(lane, direction).inc(inspected)
         self._inspect.child(lane).observe(seconds)
 
     def violation(self, message: Message, kind: str, finding: Finding, verdict: str, record: str) -> None:

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import gzip
+import hmac
 import json
 import threading
+import zlib
 from datetime import date
 
 import pytest
 
+from detectors import Inspector
 from detectors.model import Finding, Gap, Inspection, Limits, View
 from proxy.audit import AuditError, RecordingAudit
 from proxy.guard import Guard
@@ -454,3 +458,82 @@ def test_a_verdict_with_an_action_of_its_own_passes_nothing(bench, monkeypatch):
     monkeypatch.setattr("proxy.guard.judge", lambda *_, **__: Verdict("pass"))  # type: ignore[arg-type]
     decision = bench.guard.check(message(LEAK))
     assert refused(decision)
+
+
+# with the real inspector
+
+
+@pytest.fixture(scope="module")
+def inspector():
+    return Inspector(fingerprint_key=b"k" * 32)
+
+
+@pytest.fixture
+def real(inspector) -> Bench:
+    bench = Bench()
+    bench.guard._inspector = inspector
+    return bench
+
+
+PLACES = [
+    Part("path", f"/cards/{PAN}".encode()),
+    Part("query", f"no={PAN}".encode(), "application/x-www-form-urlencoded"),
+    Part("header:user-agent", f"shop/1.0 card {PAN}".encode()),
+    Part("header:x-note", "".join(f"%3{digit}" for digit in PAN).encode()),
+    Part("header-name", f"x-{PAN}".encode()),
+    Part("cookie:sid", f"sid={PAN}".encode()),
+    Part("body", LEAK, "application/json"),
+    Part("body", gzip.compress(LEAK), "application/json", "gzip"),
+    Part("body", LEAK.decode().encode("utf-16"), "application/json; charset=utf-16"),
+    Part("body", zlib.compress(LEAK), "application/octet-stream"),
+]
+
+
+@pytest.mark.parametrize("part", PLACES, ids=lambda part: f"{part.name} {part.content_type} {part.content_encoding}")
+def test_a_number_anywhere_is_blocked(real, part):
+    asked = message(Part("header:accept", b"*/*"), part, Part("header:x-app", b"shop"))
+    assert real.guard.quick(asked) is None
+    decision = real.guard.check(asked)
+    assert refused(decision, 403, "card-data")
+    assert f"{part.name.split(':')[0]}" in json.loads(decision.problem)["findings"][0]["where"]
+    assert PAN not in json.dumps(real.audit.events)
+
+
+@pytest.mark.parametrize("style", ["mask", "last4", "remove", "fingerprint"])
+@pytest.mark.parametrize("pack", [lambda data: data, gzip.compress], ids=["plain", "gzip"])
+def test_redacted_messages_stand_their_second_inspection(real, inspector, style, pack):
+    body = b'{"card":{"number":"4111111111111111","cvv":"123","expiry":"12/30"},"note":"paid by 4111 1111 1111 1111"}'
+    part = Part("body", pack(body), "application/json", "gzip" if pack is gzip.compress else "")
+    decision = real.guard.check(message(part, on_violation="redact", redaction=style))
+    assert decision.action is Action.REDACT
+    plain = decision.parts[0] if pack is not gzip.compress else gzip.decompress(decision.parts[0])
+    assert set(json.loads(plain)["card"]) == {"number", "cvv", "expiry"}
+    assert not card_numbers_in(plain.decode())
+    assert b'"123"' not in plain
+    assert inspector.inspect(plain, "application/json").findings == ()
+
+
+def test_an_ordinary_request_passes_at_once(real):
+    asked = message(
+        Part("path", b"/loki/api/v1/push"),
+        Part("header:user-agent", b"python-requests/2.32"),
+        Part("header:traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+        b'{"streams":[{"stream":{"app":"shop"},"values":[["1699999999000000000","order ROKI-1 placed"]]}]}',
+    )
+    assert real.guard.quick(asked) is not None
+    assert real.guard.check(asked).action is Action.ALLOW
+
+
+def test_what_a_record_keeps_of_an_ordinary_request(real):
+    asked = message(
+        LEAK,
+        method="HEAD",  # "H" could begin zlib data
+        path="/x-api/v1/Hosts",
+        request_id="xhr-7d444840-9dc0",
+        traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    )
+    real.guard.check(asked)
+    (event,) = real.audit.events
+    assert (event["method"], event["path"], event["request_id"]) == ("HEAD", "/x-api/v1/Hosts", "xhr-7d444840-9dc0")
+    assert event["traceparent"] == asked.traceparent
+    assert event["findings"][0]["fingerprint"] == hmac.new(b"k" * 32, PAN.encode(), "sha256").hexdigest()

@@ -32,7 +32,7 @@ def ledger(meter, audit) -> Ledger:
 
 def test_a_clean_message_is_counted_and_not_recorded(ledger, meter, audit):
     asked = message(b"12345", Part("path", b"/abc"))
-    ledger.passed(asked, 0.5)
+    ledger.passed(asked, 9, 0.5)
     assert meter.calls == [("message", "app-logs", "request", "allow", "9")]
     assert meter.seconds == [0.5]
     assert ledger.findings(asked, Verdict(Action.ALLOW), Action.ALLOW, policy()) == ""
@@ -116,7 +116,7 @@ def test_a_broken_meter_loses_its_counts_and_nothing_else(audit, caplog, mute):
     meter.mute = mute
     ledger = Ledger(meter, audit, FakeInspector().quiet)
     verdict = Verdict(Action.BLOCK, (FOUND,), suppressed=(FOUND,), gaps=(("body", Gap("archive", 0, 1)),))
-    ledger.passed(message(LEAK), 0.1)
+    ledger.passed(message(LEAK), 1, 0.1)
     ledger.policy(policy())
     ledger.count(message(LEAK), verdict, Action.BLOCK, "", 0.1)
     assert ledger.failure(message(LEAK), "timeout", Action.BLOCK, policy())
