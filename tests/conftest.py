@@ -56,9 +56,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _our_loggers_speak() -> None:
-    """Our own loggers at DEBUG, so that the leak check reads even what an operator would have to ask for."""
+    """Our own loggers at DEBUG, so that the leak check reads even what an operator would have to ask for; and not the
+    clients with which tests send card numbers: they log URLs."""
     for name in ("proxy", "detectors", "sekisho"):
         logging.getLogger(name).setLevel(logging.DEBUG)
+    for name in ("httpx", "httpcore", "urllib3"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 @pytest.hookimpl(wrapper=True)
