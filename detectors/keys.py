@@ -25,8 +25,8 @@ CARD_KEYS = (
 accept such numbers, and GMO's own test numbers fail Luhn."""
 
 SECURITY_CODE_KEYS = (
-    "securitycode", "cvv", "cvv2", "cvc", "cvc2", "cav2", "cardcvv", "cardcvc", "cvvcode", "cvccode", "cvvnumber", "csc",
-    "cardsecuritycode", "cardverificationcode", "cardverificationvalue", "verificationvalue", "seccode",
+    "securitycode", "cvv", "cvv2", "cvc", "cvc2", "cav2", "cardcvv", "cardcvc", "cvvcode", "cvccode", "cvvnumber",
+    "csc", "cardsecuritycode", "cardverificationcode", "cardverificationvalue", "verificationvalue", "seccode",
     "セキュリティコード", "カード確認番号", "ｾｷｭﾘﾃｨｺｰﾄﾞ",
 )  # fmt: skip
 """Three or four digits under one of these are a security code."""
@@ -63,8 +63,8 @@ OTHER_KEYS = (
     "phone", "phonenumber", "tel", "mobile", "fax", "zip", "zipcode", "postcode", "postalcode",
     "iban", "bankaccount", "accountno", "accountnumber", "bankaccountnumber", "mynumber", "corporatenumber",
     "tranid", "transactionid", "nwtransactionid", "accessid", "forward", "approve", "shopid", "siteid", "memberid",
-    "注文番号", "追跡番号", "伝票番号", "お問い合わせ番号", "送り状番号", "受注番号", "電話番号", "郵便番号", "法人番号",
-    "マイナンバー", "個人番号", "商品コード", "会員番号", "口座番号",
+    "注文番号", "追跡番号", "伝票番号", "お問い合わせ番号", "送り状番号", "受注番号", "電話番号", "郵便番号",
+    "法人番号", "マイナンバー", "個人番号", "商品コード", "会員番号", "口座番号",
 )  # fmt: skip
 """Names that say the number is something else. They lower a finding to ``low``: reported and counted, never hidden,
 for a word that could hide a card would be an evasion tool."""

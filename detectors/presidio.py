@@ -16,8 +16,14 @@ from typing import Any
 import presidio_analyzer.predefined_recognizers as predefined
 import regex
 import yaml
-from presidio_analyzer import pattern_recognizer
-from presidio_analyzer import AnalyzerEngine, EntityRecognizer, PatternRecognizer, RecognizerRegistry, RecognizerResult
+from presidio_analyzer import (
+    AnalyzerEngine,
+    EntityRecognizer,
+    PatternRecognizer,
+    RecognizerRegistry,
+    RecognizerResult,
+    pattern_recognizer,
+)
 from presidio_analyzer.nlp_engine import NlpArtifacts, NlpEngine
 
 from detectors.model import (
@@ -28,6 +34,7 @@ from detectors.model import (
     SECURITY_CODE,
     TRACK_1,
     TRACK_2,
+    Confidence,
     OutOfTime,
 )
 from detectors.recognizers import Recognized, Recognizer, pan, pin_block, security_code, track
@@ -183,8 +190,9 @@ class Presidio:
         found: list[Recognized] = []
         for result in self._team_engine.analyze(text, _LANGUAGE):
             name = result.recognition_metadata[RecognizerResult.RECOGNIZER_NAME_KEY]
-            confidence = "high" if result.score >= _SURE else "low"
-            found.append(Recognized(result.entity_type, result.start, result.end, confidence, "", (f"recognizer {name}",)))  # type: ignore[arg-type]
+            confidence: Confidence = "high" if result.score >= _SURE else "low"
+            why = (f"recognizer {name}",)
+            found.append(Recognized(result.entity_type, result.start, result.end, confidence, "", why))
         return found
 
 
@@ -224,7 +232,7 @@ def _recognizer(file: Path, index: int, row: object) -> PatternRecognizer | None
             regex.compile(pattern.regex)
     except RecognizerError as error:
         raise RecognizerError(f"{where}: {error}") from None
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - Presidio raises what it likes
         raise RecognizerError(f"{where}: {type(error).__name__}: {error}") from None
     return made
 

@@ -40,8 +40,8 @@ def through_base64(classes: Sequence[Class], before: int) -> list[Class]:
     padded = [*[_ANY] * before, *classes, *[_ANY] * (-(before + len(classes)) % 3)]
     out: list[Class] = []
     for at in range(0, len(padded), 3):
-        for sextet in _sextets(padded[at], padded[at + 1], padded[at + 2]):
-            out.append(frozenset(byte for index in sextet for byte in _letters(index)))
+        sextets = _sextets(padded[at], padded[at + 1], padded[at + 2])
+        out += (frozenset(byte for index in sextet for byte in _letters(index)) for sextet in sextets)
     while out and len(out[-1]) > _TELLS_NOTHING:
         out.pop()
     return out

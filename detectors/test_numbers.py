@@ -5,7 +5,8 @@ apart. Several of them, GMO Payment Gateway's among them, fail Luhn or lie outsi
 recognised by being in this list.
 
 Source: the public test-card pages of GMO Payment Gateway, Adyen, Authorize.Net, Braintree, Cielo, CyberSource, Fiserv,
-Mastercard, Nexi, PAYONE, PayPal, Trust Payments, UnivaPay, Worldpay and the 3-D Secure test labs of GPayments, read 2026-11.
+Mastercard, Nexi, PAYONE, PayPal, Trust Payments, UnivaPay, Worldpay and the 3-D Secure test labs of GPayments, read
+2026-11.
 """
 
 from __future__ import annotations

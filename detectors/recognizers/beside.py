@@ -19,7 +19,11 @@ _EXPIRY = re.compile(
 _CODE = re.compile(rf"{_BETWEEN}([0-9]{{3,4}})(?![0-9A-Za-z])")
 
 _SHAPES = (
-    (EXPIRY, EXPIRY_KEY_SET, re.compile(r"[0-9]{1,2}|[0-9]{4}|[0-9]{6}|[0-9]{1,2}\s?[/\-.]\s?[0-9]{2,4}|[0-9]{4}[/\-.][0-9]{1,2}")),
+    (
+        EXPIRY,
+        EXPIRY_KEY_SET,
+        re.compile(r"[0-9]{1,2}|[0-9]{4}|[0-9]{6}|[0-9]{1,2}\s?[/\-.]\s?[0-9]{2,4}|[0-9]{4}[/\-.][0-9]{1,2}"),
+    ),
     (CARDHOLDER_NAME, HOLDER_KEY_SET, re.compile(r"(?=.*[^\W\d_])[^*\r\n]{2,64}")),
     (SECURITY_CODE, SECURITY_CODE_BESIDE_SET, re.compile(r"[0-9]{3,4}")),
     (PIN_BLOCK, PIN_BESIDE_SET, re.compile(r"[0-9]{4,12}")),
@@ -39,7 +43,7 @@ def after(text: str, ends: Sequence[int]) -> Iterator[Recognized]:
 
 
 def sibling(name: str, value: str) -> str:
-    """The entity that ``value`` is under the folded ``name`` when a card number stands in the same object, or ``""``."""
+    """The entity that ``value`` is, under the folded ``name`` and beside a card number; ``""``: none."""
     text = value.strip()
     for entity, keys, shape in _SHAPES:
         if name in keys and shape.fullmatch(text):

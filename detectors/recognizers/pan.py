@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from detectors.iin import Issuer, issuer, issuers
 from detectors.keys import CARD_KEY_SET, CARD_WORDS, OTHER_KEY_SET, fold
@@ -28,7 +29,16 @@ _WORDS_BEFORE = 48
 _MIN_KEYED, _MIN, _MAX = 10, 12, 19
 _HASH = re.compile(r"[0-9a-fA-F]{24,}|[0-9A-Za-z+/]{28,}")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_STANDARD = {(4, 6, 5), (4, 6, 4), (4, 4, 4, 4), (4, 4, 4, 4, 1), (4, 4, 4, 4, 2), (4, 4, 4, 4, 3), (4, 4, 4, 3), (4, 4, 5)}
+_STANDARD = {
+    (4, 6, 5),
+    (4, 6, 4),
+    (4, 4, 4, 4),
+    (4, 4, 4, 4, 1),
+    (4, 4, 4, 4, 2),
+    (4, 4, 4, 4, 3),
+    (4, 4, 4, 3),
+    (4, 4, 5),
+}
 
 MUST_FIND = (
     ("4111111111111111", "visa", "high"),
@@ -37,6 +47,7 @@ MUST_FIND = (
     ("card.cardNo: 2111111111111111", "mastercard", "high"),
     ("cardNumber: 4111111111111112", "visa", "high"),
     ("pan5555555555554444", "mastercard", "high"),
+    ("pan=2111111111111111 12/30", "mastercard", "high"),
     ("order_id: 4111111111111111", "visa", "low"),
     ("0.4111111111111111", "visa", "low"),
 )
@@ -60,7 +71,7 @@ def recognize(text: str) -> Iterator[Recognized]:
     """Every card number in ``text``, none overlapping, with its brand, confidence and the checks it rests on."""
     for run in _RUN.finditer(text):
         groups = [_Group(run.start() + m.start(), run.start() + m.end()) for m in _GROUP.finditer(run.group())]
-        found = sorted(_candidates(text, groups), key=_rank)
+        found = sorted(_candidates(text, groups), key=lambda item: _rank(item, groups))
         taken: list[tuple[int, int]] = []
         for item in found:
             if all(item.end <= start or item.start >= end for start, end in taken):
@@ -68,8 +79,15 @@ def recognize(text: str) -> Iterator[Recognized]:
                 yield item
 
 
-def _rank(item: Recognized) -> tuple[bool, int, int]:
-    return item.confidence == "low", -(item.end - item.start), item.start
+def _rank(item: Recognized, groups: list[_Group]) -> tuple[bool, int, int, int]:
+    """Which reading of a run of groups stands: of ``4111111111111111 12/30`` the first group alone, of
+    ``4111111111 111111`` both groups together. Sure before doubtful; then valid as printed on a card, then as long as
+    a card and in one piece, then valid in odd groups; then the longer."""
+    sizes = tuple(g.end - g.start for g in groups if item.start <= g.start and g.end <= item.end)
+    printed = len(sizes) == 1 or sizes in _STANDARD
+    valid = "luhn" in item.why or "published test number" in item.why
+    tier = 0 if printed and valid else 1 if printed and sum(sizes) > _MIN else 2 if valid else 3
+    return item.confidence == "low", tier, -(item.end - item.start), item.start
 
 
 def _candidates(text: str, groups: list[_Group]) -> Iterator[Recognized]:
@@ -91,9 +109,10 @@ def _judge(text: str, groups: list[_Group], first: int, last: int, names: tuple[
     digits = "".join(text[g.start : g.end] for g in groups[first : last + 1]).encode()
     whole = first == 0 and last == len(groups) - 1
     keyed = first == 0 and not CARD_KEY_SET.isdisjoint(names)
-    if keyed and not _masked(text, start, end) and (whole or _shape(text, groups[first : last + 1]) == "standard"):
+    if keyed and not _masked(text, start, end) and (whole or _shape(text, groups[first : last + 1]) != "irregular"):
         rows = issuers(digits)
-        return Recognized(PAN, start, end, "high", _brand(digits, rows[0] if rows else None), ("card key",))
+        why = ("card key", *(["luhn"] if luhn(digits) else []), *_published(digits))
+        return Recognized(PAN, start, end, "high", _brand(digits, rows[0] if rows else None), why)
     row = issuer(digits)
     published = digits in TEST_NUMBERS
     if (row is None and not published) or len(digits) < _MIN or _masked(text, start, end):
@@ -106,7 +125,7 @@ def _weigh(
 ) -> Recognized | None:
     """A number with a right issuer, length and check digit: how sure are we?"""
     start, end = groups[first].start, groups[last].end
-    why = ["issuer", "length"] if row else ["published test number"]
+    why = ["issuer", "length"] if row else _published(digits)
     if luhn(digits):
         why.append("luhn")
     context = _context(text, start, end)
@@ -135,6 +154,10 @@ def _weigh(
         return None
     confidence: Confidence = "low" if doubts else "high"
     return Recognized(PAN, start, end, confidence, _brand(digits, row), (*why, *doubts))
+
+
+def _published(digits: bytes) -> list[str]:
+    return ["published test number"] if digits in TEST_NUMBERS else []
 
 
 def _brand(digits: bytes, row: Issuer | None) -> str:
@@ -170,7 +193,7 @@ def _shape(text: str, groups: list[_Group]) -> str:
     if len(groups) == 1:
         return "single"
     sizes = tuple(g.end - g.start for g in groups)
-    gaps = {text[a.end : b.start] for a, b in zip(groups, groups[1:], strict=False)}
+    gaps = {text[a.end : b.start] for a, b in pairwise(groups)}
     return "standard" if sizes in _STANDARD and (len(gaps) == 1 or sizes == (4, 4, 4, 4)) else "irregular"
 
 

@@ -12,7 +12,9 @@ from detectors.recognizers import Recognized
 from detectors.recognizers.pan import names_before
 from detectors.test_numbers import TEST_NUMBERS
 
-_TRACK_1 = re.compile(r"%?[Bb]([0-9][0-9 ]{10,22}[0-9])\^([^\^\r\n]{2,26})\^(?:[0-9]{4}|\^)[0-9^ ]{0,48}[^\s\"'<>&?]{0,16}\??")
+_TRACK_1 = re.compile(
+    r"%?[Bb]([0-9][0-9 ]{10,22}[0-9])\^([^\^\r\n]{2,26})\^(?:[0-9]{4}|\^)(?:[0-9A-Z ^/.-]{0,60}\?|[0-9^]{0,48})"
+)
 _TRACK_2 = re.compile(r";?(?<![0-9])([0-9]{12,19})[=D]([0-9]{2}(?:0[1-9]|1[0-2]))([0-9]{3})([0-9]*)\??")
 _TRACK_KEY_PART = "track"
 

@@ -1,0 +1,146 @@
+"""What the sieve looks for: card data plain, and card data as it looks through text encodings.
+
+A row may match too much (that costs time), never too little. Rows have no start-of-match and no upper bound on
+purpose: a number is reported once, where its thirteenth digit ends, and Unicode separators have rows of their own; both
+are what keeps a megabyte at a few milliseconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from detectors.iin import ISSUERS
+from detectors.sieve_classes import base64_patterns
+from detectors.test_numbers import TEST_NUMBERS
+
+RECOGNIZE = "recognize"
+"""Kind of a hit that recognizers should look at as the view stands. Every other kind names a decoder."""
+
+
+def _prefixes() -> bytes:
+    """The first two digits of every published test number and every issuer range, as a union of classes. Ranges whose
+    numbers need a word beside them have a pattern with that word."""
+    pairs = {number[:2].decode() for number in TEST_NUMBERS}
+    for row in (row for row in ISSUERS if row.bare):
+        for prefix in range(row.first, row.last + 1):
+            text = str(prefix)[:2]
+            pairs |= {text} if len(text) == 2 else {text + digit for digit in "0123456789"}
+    by_first: dict[str, str] = {}
+    for pair in sorted(pairs):
+        by_first[pair[0]] = by_first.get(pair[0], "") + pair[1]
+    return "|".join(f"{first}[{seconds}]" for first, seconds in sorted(by_first.items())).encode()
+
+
+_FIRST_TWO = b"(?:" + _prefixes() + b")"
+
+_USEP = (
+    rb"\xc2[\xa0\xad]|\xe1\xa0\x8e|\xe2\x80[\x80-\xaf]|\xe2\x81[\x9f-\xa4]|\xe2\x88\x92|\xe3\x80[\x80\x9c]|\xe3\x83\xbc"
+    rb"|\xef\xbb\xbf|\xef\xbc[\x8b-\x8f\xbf]|\xef\xb9[\x98\xa3]|\xef\xbd[\x9e\xb0]|\xe2\x94\x80|\xcb\x97|\xc2\xb7"
+    rb"|\xe3\x83\xbb"
+)
+_UDIGIT = (
+    rb"\xef\xbc[\x90-\x99]|\xd9[\xa0-\xa9]|\xdb[\xb0-\xb9]|\xe0\xa5[\xa6-\xaf]|\xf0\x9d\x9f[\x8e-\xbf]"
+    rb"|\xc2[\xb2\xb3\xb9]|\xe2\x81[\xb0\xb4-\xb9]|\xe2\x82[\x80-\x89]|\xe2\x91[\xa0-\xa8]|\xe0[\xa7-\xaf][\xa6-\xaf]"
+    rb"|\xe0\xb9[\x90-\x99]|\xf0\x9f\xaf[\xb0-\xb9]"
+)
+# Hexadecimal codes of ASCII digits and letters: nobody escapes these except to hide something (or by double encoding).
+_ALNUM_HEX = rb"(?:3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa])"
+_PCT = rb"%(?:25)*"
+# An encoded separator, or any byte of a non-ASCII one (NBSP, en dash, ideographic space in any charset).
+_PCT_SEP = _PCT + rb"(?:20|2[bBdDeE]|5[fF]|09|[89a-fA-F][0-9a-fA-F])"
+_PCT_DIGIT = (
+    rb"%(?:25)*[eE][fF]%(?:25)*[bB][cC]%(?:25)*9[0-9]"  # UTF-8
+    rb"|%(?:25)*82(?:%(?:25)*(?:4[fF]|5[0-8])|[O-X])"  # CP932, whose second bytes are letters
+    rb"|%(?:25)*[aA]3%(?:25)*[bB][0-9]"  # EUC-JP
+)
+
+# Between a key and its value: quotes, colons, tags, and the same through percent, HTML and backslash escapes.
+_KV = (
+    rb"(?:[^0-9A-Za-z%&\\]|%(?:25)*(?:2[0-9a-fA-F]|3[a-fA-F]|[57][b-fB-F]|0[9adAD])|&[a-zA-Z]{2,6};|&#x?[0-9a-fA-F]{2,4};"
+    rb"|\\+u00[0-9a-fA-F]{2}|\\+[nrt\"'/]?| is | no | was |=)"
+)
+_LEAD = rb"(?:[0-9%\\\x82\xa3\xd9\xdb\xef\xf0]|&#)"
+_CARD_KEY = (
+    rb"(?:card[^0-9A-Za-z]{0,8}(?:no|num|number|pan)|cc[_.-]?(?:no|num|number)|credit[\s_.-]?card(?:[\s_.-]?(?:no|num))?"
+    rb"|(?:^|[^a-z])[fd]?pan|primary[\s_-]?account[\s_-]?number)"
+)
+_CODE_KEY = (
+    rb"(?:cvv2?|cvc2?|cav2|csc|cvn|(?:security|sec)[\s_.-]?code|(?:cvv|cvc|verification)[\s_.-]?(?:code|value|number))"
+)
+_PIN_KEY = rb"pin[\s_-]?bl(?:oc)?k(?:[\s_-]?data)?"
+_JAPANESE_KEYS = ("カード番号", "クレカ番号", "ｶｰﾄﾞ番号", "セキュリティコード", "ｾｷｭﾘﾃｨｺｰﾄﾞ", "カード確認番号")
+
+
+def _percent(byte: int) -> bytes:
+    """The byte as percent encoding spells it; the second byte of a CP932 letter may be ASCII and stay as it is."""
+    return _PCT + b"%02x" % byte if byte > 0x7F else b"(?:" + _PCT + b"%02x|\\x%02x)" % (byte, byte)
+
+
+def _japanese() -> bytes:
+    """The Japanese names in every spelling they travel in: three charsets, backslash escapes, percent, references."""
+    spelled: list[bytes] = []
+    for name in _JAPANESE_KEYS:
+        for charset in ("utf-8", "cp932", "euc-jp"):
+            raw = name.encode(charset)
+            spelled.append(b"".join(b"\\x%02x" % byte for byte in raw))
+            spelled.append(b"".join(_percent(byte) for byte in raw))
+        spelled.append(b"".join(b"\\\\+u%04x" % ord(letter) for letter in name))
+        spelled.append(b"".join(b"&#(?:%d|x%x);" % (ord(letter), ord(letter)) for letter in name))
+    return b"(?:" + b"|".join(spelled) + b")"
+
+
+_ESCAPED_SEP = rb"\\+(?:u00a0|u00ad|u20[0-6][0-9a-f]|u2212|u3000|u30fc|ufeff|uff0[d-f]|uff3f|x[a2]0)"
+_REF_ALNUM = (
+    rb"&#(?:0*(?:4[89]|5[0-7]|6[5-9]|[78][0-9]|90|9[7-9]|1[01][0-9]|12[0-2])|x0*" + _ALNUM_HEX + rb")(?:[^0-9a-f]|$)"
+)
+_REF_SEP = (
+    rb"&(?:#x?[0-9a-f]{2,5}|nbsp|[a-z]{1,3}sp|zw[a-z]*|[mn]dash|shy|minus|hyphen|dash|lowbar|period|plus|middot);?"
+)
+_BASE64 = rb"[A-Za-z0-9+/_-]"
+_BASE64_OF_COMPRESSED = (
+    rb"(?:^|[^A-Za-z0-9+/_-])(?:H4sI" + _BASE64 + rb"{12}"  # gzip
+    rb"|KLUv[_/]?" + _BASE64 + rb"{8}"  # zstd
+    rb"|(?:eJ[wxyz0-9]|eN[op]|eF[45]|eAE)" + _BASE64 + rb"{16})"  # zlib
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """One row of the sieve: what a match means, and the expression (Hyperscan's dialect, bytes)."""
+
+    kind: str
+    expression: bytes
+    caseless: bool = False
+
+
+PATTERNS: tuple[Pattern, ...] = (
+    Pattern(RECOGNIZE, rb"(?:^|[^0-9])" + _FIRST_TWO + rb"(?:[ ._+-]*[0-9]){11}"),
+    Pattern(RECOGNIZE, rb"(?:^|[^0-9])[2-689](?:[ ._+-]+[0-9]){3}(?:[ ._+-]*[0-9]){9}"),
+    Pattern(
+        RECOGNIZE, rb"(?:card|pan|\xe3\x82\xab\xe3\x83\xbc\xe3\x83\x89)[^0-9]{0,20}[0-9](?:[ ._+-]*[0-9]){11}", True
+    ),
+    Pattern(RECOGNIZE, rb"[;B][0-9]{12,19}[=^]"),
+    Pattern(RECOGNIZE, _CARD_KEY + _KV + rb"{1,12}" + _LEAD, True),
+    Pattern(RECOGNIZE, _CODE_KEY + _KV + rb"{1,12}" + _LEAD, True),
+    Pattern(RECOGNIZE, _PIN_KEY + _KV + rb"{1,12}[0-9A-F]{8}", True),
+    Pattern(RECOGNIZE, _japanese() + rb"[^0-9]{0,40}" + _LEAD, True),
+    Pattern("percent", _PCT + _ALNUM_HEX),
+    Pattern("percent", rb"(?:" + _PCT_DIGIT + rb"){3}"),
+    Pattern("percent", rb"[0-9](?:" + _PCT_SEP + rb"){1,3}[0-9]"),
+    Pattern("escape", rb"\\+(?:u00|u\{0*|x|U000000)" + _ALNUM_HEX),
+    Pattern("escape", rb"(?:\\+u(?:ff1[0-9]|066[0-9]|06f[0-9])){2}", True),
+    Pattern("escape", rb"[0-9](?:" + _ESCAPED_SEP + rb"){1,3}[0-9]", True),
+    Pattern("html", _REF_ALNUM, True),
+    Pattern("html", rb"(?:&#(?:6529[6-9]|6530[0-5]|xff1[0-9]);){2}", True),
+    Pattern("html", rb"[0-9](?:" + _REF_SEP + rb"){1,3}[0-9]", True),
+    Pattern("fullwidth", rb"(?:" + _UDIGIT + rb"){2}"),
+    Pattern("fullwidth", rb"[0-9](?:" + _USEP + rb"){1,3}[0-9]"),
+    Pattern("sjis", rb"(?:\x82[\x4f-\x58]){3}|(?:[0-9]\x81[\x40\x7c\x5b\x5d]){2}"),
+    Pattern("eucjp", rb"(?:\xa3[\xb0-\xb9]){3}|(?:[0-9]\xa1[\xa1\xdd\xbc]){2}"),
+    Pattern("iso2022jp", rb"\x1b\$[@B]"),
+    Pattern("utf16le", rb"(?:[0-9A-Za-z\"': =._-]\x00){6}"),
+    Pattern("utf16be", rb"(?:\x00[0-9A-Za-z\"': =._-]){6}"),
+    Pattern("base64", _BASE64_OF_COMPRESSED),
+    *(Pattern("base64", expression) for expression in base64_patterns()),
+)
+"""Everything the sieve looks for."""

@@ -1,0 +1,128 @@
+"""From a hit of the sieve to a finding: the window of text around it goes to the recognizers, what they say comes back
+as spans of bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterable, Iterator, Sequence
+
+from detectors.keys import names
+from detectors.model import PAN, SENSITIVE_AUTHENTICATION_DATA, Budget, Finding, View
+from detectors.presidio import OUR_ENTITIES, Presidio
+from detectors.recognizers import Recognized, beside, pan, pin_block, security_code, track
+from detectors.redaction import masked
+from detectors.test_numbers import TEST_NUMBERS
+
+_WHOLE = 2048
+"""Views up to this many bytes are read whole; longer ones in windows around the hits."""
+_BEFORE, _AFTER = 192, 128
+_FIRST_LOOK = (pan.recognize, security_code.recognize, track.recognize, pin_block.recognize)
+
+
+class Recognition:
+    """The recognizers, and the key that fingerprints are made with."""
+
+    def __init__(self, presidio: Presidio, key: bytes) -> None:
+        self._presidio = presidio
+        self._key = key
+
+    def fingerprint(self, digits: bytes) -> str:
+        """HMAC-SHA-256 under the deployment's key, hexadecimal. A bare hash of a card number is a leak: there are few
+        enough of them to try all (PCI DSS 4.0.1, 3.5.1.1)."""
+        return hmac.new(self._key, digits, hashlib.sha256).hexdigest()
+
+    def look(self, view: View, label: bytes, hits: Sequence[int], budget: Budget) -> Iterator[Finding]:
+        """What our recognizers find around ``hits`` (byte offsets in ``view``). ``label`` is read before the view."""
+        for start, end in _windows(view.data, hits):
+            budget.check_time()
+            prefix = label if start == 0 else b""
+            text = (prefix + view.data[start:end]).decode("utf-8", "surrogateescape")
+            if not any(True for look in _FIRST_LOOK for _ in look(text)):
+                continue  # the engine costs a hundred times as much, and runs these same recognizers
+            found = self._presidio.ours(text)
+            ends = [item.end for item in found if item.entity == PAN and item.confidence == "high"]
+            yield from self._findings(view, text, [*found, *beside.after(text, ends)], start - len(prefix))
+
+    def team(self, view: View) -> Iterator[Finding]:
+        """What the team's recognizers find in the whole of ``view``."""
+        text = view.data.decode("utf-8", "surrogateescape")
+        yield from self._findings(view, text, self._presidio.team(text), 0)
+
+    def beside(self, view: View, numbers: Sequence[Finding]) -> Iterator[Finding]:
+        """The value ``view`` as a sibling of card ``numbers``, if its name and shape make it one."""
+        parent = _parent(view.path)
+        if not any(_related(parent, _parent(number.path)) for number in numbers):
+            return
+        value = view.data.decode("utf-8", "surrogateescape")
+        for name in names(view.path.rsplit("/", 1)[-1], view.key):
+            entity = beside.sibling(name, value)
+            if entity:
+                found = Recognized(entity, 0, len(value), "high", "", ("beside a card number",))
+                yield from self._findings(view, value, [found], 0)
+                return
+
+    def _findings(self, view: View, text: str, found: Iterable[Recognized], shift: int) -> Iterator[Finding]:
+        plain = text.isascii()
+        for item in found:
+            before = item.start if plain else _bytes(text[: item.start])
+            start = before + shift
+            end = start + (item.end - item.start if plain else _bytes(text[item.start : item.end]))
+            if start < 0 or end > len(view.data):
+                continue  # in the label: the name's own view tells it
+            yield self._finding(view, item, start, end)
+
+    def _finding(self, view: View, item: Recognized, start: int, end: int) -> Finding:
+        digits = bytes(byte for byte in view.data[start:end] if 48 <= byte <= 57)
+        secret = item.entity in SENSITIVE_AUTHENTICATION_DATA
+        told = item.entity == PAN or item.entity not in OUR_ENTITIES
+        return Finding(
+            entity=item.entity,
+            brand=item.brand,
+            confidence=item.confidence,
+            test=item.entity == PAN and digits in TEST_NUMBERS,
+            masked=masked(digits, 6).decode() if item.entity == PAN else "***",
+            fingerprint=self.fingerprint(digits or view.data[start:end]) if told and not secret else "",
+            path=view.path,
+            trail=view.trail,
+            start=view.to_root(start, end)[0],
+            end=view.to_root(start, end)[1],
+            why=item.why,
+            leaf=view,
+            leaf_start=start,
+            leaf_end=end,
+        )
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode("utf-8", "surrogateescape"))
+
+
+def _windows(data: bytes, hits: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Stretches of ``data`` to read, none overlapping: from the line's start (192 bytes back at most) to its end (128
+    bytes on at most). They are cut between digits only where a number would be longer than any card's."""
+    if len(data) <= _WHOLE:
+        yield 0, len(data)
+        return
+    start = end = -1
+    for hit in hits:
+        low = max(data.rfind(b"\n", max(0, hit - _BEFORE), hit) + 1, hit - _BEFORE, 0)
+        newline = data.find(b"\n", hit, hit + _AFTER)
+        high = newline if newline >= 0 else min(len(data), hit + _AFTER)
+        if low <= end:
+            end = max(end, high)
+            continue
+        if end > start >= 0:
+            yield start, end
+        start, end = low, high
+    if end > start >= 0:
+        yield start, end
+
+
+def _parent(path: str) -> str:
+    cut = max(path.rfind("."), path.rfind("["))
+    return path[:cut] if cut > 0 else ""
+
+
+def _related(one: str, other: str) -> bool:
+    return one == other or (bool(one) and other.startswith(one)) or (bool(other) and one.startswith(other))

@@ -1,0 +1,230 @@
+"""One inspection under way: from the message's bytes down through every decoder the sieve points at.
+
+A view is sieved once. Where it has structure (JSON, form, XML, multipart) the values that hold a hit become views of
+their own and are asked again; hits outside any value are recognised where they stand, so broken or mislabelled
+structure hides nothing. Encodings of a whole view (percent, references, full-width …) give one more view each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from detectors.budget import Purse
+from detectors.decoders import (
+    base64,
+    charset,
+    compressed,
+    escapes,
+    form,
+    fullwidth,
+    html,
+    json_text,
+    multipart,
+    percent,
+    xml_text,
+)
+from detectors.keys import names
+from detectors.model import Ask, Decoder, Finding, Gap, Limits, OutOfTime, Peel, View
+from detectors.patterns import RECOGNIZE
+from detectors.recognition import Recognition
+from detectors.sieve import Hits, Prefilter, Sieve
+
+_NESTED = 48
+"""Views within views, structural ones included: deeper is a gap, not a stack overflow."""
+
+_TRANSFORMS: tuple[tuple[str, Decoder], ...] = (
+    ("percent", percent.peel),
+    ("escape", escapes.peel),
+    ("html", html.peel),
+    ("fullwidth", fullwidth.peel),
+    ("base64", base64.peel),
+)
+"""Kind of hit → the decoder of a whole view that it calls for."""
+
+_CHARSETS = ("sjis", "eucjp", "iso2022jp", "utf16le", "utf16be")
+_MULTIPART = "multipart/"
+
+
+class Walk:
+    """The state of one inspection. Made, run once, read."""
+
+    def __init__(self, sieve: Sieve, team: Prefilter, recognition: Recognition, limits: Limits) -> None:
+        self._sieve = sieve
+        self._team = team
+        self._recognition = recognition
+        self._limits = limits
+        self._purse = Purse(limits)
+        self.findings: list[Finding] = []
+        self.gaps: list[Gap] = []
+
+    def run(self, body: bytes, content_type: str, content_encoding: str) -> None:
+        """Fills ``findings`` and ``gaps``. Raises nothing but what a defect would raise."""
+        root = View(body, content_type=content_type)
+        try:
+            if len(body) > self._limits.body:
+                self.gaps.append(Gap("too-large", self._limits.body, len(body)))
+                root = View(body[: self._limits.body], content_type=content_type)
+            if content_encoding.strip().lower() in ("", "identity"):
+                self._visit(root)
+                return
+            outer = View(body[: self._limits.body])
+            peels = compressed.unwrap(outer.data, content_encoding, self._ask(outer, ()))
+            if not list(self._children(outer, peels, content_type)):
+                self._visit(root)
+        except OutOfTime:
+            self.gaps.append(Gap("timeout", 0, len(body)))
+
+    def _ask(self, view: View, hits: Sequence[int]) -> Ask:
+        return Ask(view.content_type, tuple(hits), self._purse)
+
+    def _gap(self, view: View, gap: Gap) -> None:
+        self.gaps.append(Gap(gap.reason, *view.to_root(gap.start, gap.end)))
+
+    def _children(self, view: View, items: Iterable[Peel | Gap], content_type: str = "") -> Iterator[tuple[int, int]]:
+        """Visits each child; gives the span of ``view`` that each came from."""
+        for item in items:
+            if isinstance(item, Gap):
+                self._gap(view, item)
+                continue
+            span = item.hook.locate(0, len(item.data))
+            if item.codec and not self._purse.spend(len(item.data)):
+                self._gap(view, Gap("expanded", *span))
+                continue
+            if item.codec and view.depth >= self._limits.depth:
+                self._gap(view, Gap("too-deep", *span))
+                continue
+            self._visit(child_of(view, item, content_type))
+            yield span
+
+    def _visit(self, view: View) -> None:
+        self._purse.check_time()
+        if not view.data:
+            return
+        if _ancestors(view) > _NESTED:
+            self._gap(view, Gap("too-deep", 0, len(view.data)))
+            return
+        claimed: list[tuple[int, int]] = []
+        opened = list(compressed.peel(view.data, self._ask(view, ())))
+        if opened:
+            list(self._children(view, opened, view.content_type))
+            return
+        if view.content_type.startswith(_MULTIPART):
+            claimed += self._children(view, multipart.peel(view.data, self._ask(view, ())))
+        if self._recharset(view):
+            return
+        label = label_of(view)
+        self._look(view, label, claimed)
+
+    def _recharset(self, view: View) -> bool:
+        """Whether the view was in another charset and has been visited as UTF-8 instead."""
+        declared = charset.charset_of(view.content_type)
+        if not declared and view.data.isascii() and b"\x00" not in view.data and b"\x1b" not in view.data:
+            return False
+        items = list(charset.peel_charset(view.data, declared, self._ask(view, ())))
+        plain = view.content_type.split(";")[0]
+        visited = list(self._children(view, items, plain))
+        return bool(visited) or any(isinstance(item, Peel) for item in items)
+
+    def _look(self, view: View, label: bytes, claimed: list[tuple[int, int]]) -> None:
+        hits = self._sieve.scan(label + view.data if label else view.data)
+        team = self._team.hits(view.data)
+        if hits is None and team is None:
+            return
+        if hits is not None and not hits.complete:
+            self._gap(view, Gap("too-many-candidates", 0, len(view.data)))
+        by_kind = _shifted(hits, len(label)) if hits is not None else {}
+        wanted = sorted({end for ends in (*by_kind.values(), team or ()) for end in ends})
+        structure = structure_of(view)
+        if structure is not None:
+            claimed += self._children(view, structure(view.data, self._ask(view, wanted)))
+            self._beside(view, structure)
+        free = {kind: [end for end in ends if not _inside(end, claimed)] for kind, ends in by_kind.items()}
+        for kind, decoder in _TRANSFORMS:
+            if free.get(kind):
+                for _ in self._children(view, decoder(view.data, self._ask(view, free[kind]))):
+                    self._purse.check_time()
+        if free.get(RECOGNIZE):
+            self.findings += self._recognition.look(view, label, free[RECOGNIZE], self._purse)
+        if team is not None and (not team or any(not _inside(end, claimed) for end in team)):
+            self.findings += self._recognition.team(view)
+
+    def _beside(self, view: View, structure: Decoder) -> None:
+        """Expiry, holder name and bare codes among the siblings of a card number just found in ``view``."""
+        numbers = [f for f in self.findings if f.confidence == "high" and f.leaf is not None and _within(f.leaf, view)]
+        if not numbers:
+            return
+        for item in structure(view.data, self._ask(view, ())):
+            self._purse.check_time()
+            if isinstance(item, Peel) and item.key:
+                self.findings += self._recognition.beside(child_of(view, item), numbers)
+
+
+def child_of(view: View, peel: Peel, content_type: str = "") -> View:
+    """The view of a decoded child: a decoder of the whole view passes name and place on."""
+    same_place = not peel.path
+    path = view.path if same_place else f"{view.path}/{peel.path}" if view.path else peel.path
+    return View(
+        peel.data,
+        view,
+        peel,
+        peel.content_type or content_type,
+        path,
+        peel.key or (view.key if same_place else ""),
+        view.depth + bool(peel.codec),
+    )
+
+
+def label_of(view: View) -> bytes:
+    """The name of a value, spelled as text before it: recognizers read ``card.number: …`` as they would in a log."""
+    if not view.key:
+        return b""
+    known = names(view.path.rsplit("/", 1)[-1], view.key)
+    if not known:
+        return b""
+    own = known[0]
+    parent = known[1][: -len(own)] + "." if len(known) > 1 else ""
+    return f"{parent}{own}: ".encode("utf-8", "surrogateescape")
+
+
+def structure_of(view: View) -> Decoder | None:
+    """The structural decoder for a view: as declared where the bytes agree, else as the bytes look."""
+    declared = view.content_type.split(";")[0].strip()
+    start = view.data[:64].lstrip(b" \t\r\n\xef\xbb\xbf")[:1]
+    if start in (b"{", b"[") or ("json" in declared and start == b'"'):
+        return json_text.peel
+    if start == b"<":
+        return xml_text.peel
+    if declared == "application/x-www-form-urlencoded" or form.looks_like(view.data):
+        return form.peel
+    if declared == "application/x-cookie":
+        return form.peel_cookies
+    return json_text.peel if "json" in declared else None
+
+
+def _ancestors(view: View) -> int:
+    count = 0
+    while view.parent is not None:
+        view = view.parent
+        count += 1
+    return count
+
+
+def _within(leaf: View, view: View) -> bool:
+    """Whether ``leaf`` is a value of ``view`` itself (through encodings of the value, not through more structure)."""
+    step: View | None = leaf
+    while step is not None and step.parent is not view:
+        if step.peel is None or step.peel.path:
+            return False
+        step = step.parent
+    return step is not None
+
+
+def _inside(end: int, spans: Sequence[tuple[int, int]]) -> bool:
+    return any(start < end <= stop for start, stop in spans)
+
+
+def _shifted(hits: Hits, by: int) -> dict[str, list[int]]:
+    if not by:
+        return hits.by_kind
+    moved = {kind: [end - by for end in ends if end > by] for kind, ends in hits.by_kind.items()}
+    return {kind: ends for kind, ends in moved.items() if ends}

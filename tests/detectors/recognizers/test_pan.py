@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import pytest
+
+from detectors.recognizers import pan
+from detectors.test_numbers import TEST_NUMBERS
+
+VISA = "4111111111111111"
+
+
+def found(text: str) -> list[tuple[str, str, str]]:
+    return [(text[item.start : item.end], item.brand, item.confidence) for item in pan.recognize(text)]
+
+
+@pytest.mark.parametrize("row", range(len(pan.MUST_FIND)))
+def test_must_find(row):
+    text, brand, confidence = pan.MUST_FIND[row]
+    assert [(b, c) for _, b, c in found(text)] == [(brand, confidence)]
+
+
+@pytest.mark.parametrize("row", range(len(pan.MUST_NOT)))
+def test_must_not(row):
+    assert found(pan.MUST_NOT[row]) == []
+
+
+@pytest.mark.parametrize("separator", [" ", "-", ".", "_", "+", " - ", "  "])
+def test_separators(separator):
+    number = separator.join(("4111", "1111", "1111", "1111"))
+    assert found(f"pay {number} now") == [(number, "visa", "high")]
+
+
+def test_every_published_number_is_found_bare():
+    for number in TEST_NUMBERS:
+        text = f"x {number.decode()} y"
+        assert [item[0] for item in found(text)] == [number.decode()]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (f"order_id={VISA}", "key says otherwise"),
+        (f"trace: {VISA}", ""),
+        (f"1.{VISA}", "decimal fraction"),
+        (f"deadbeef{VISA}abcdef00", "inside a hash or token"),
+        ("41 111 1111 1111 111 1", "irregular grouping"),
+    ],
+)
+def test_doubts_lower_the_confidence_and_never_hide(text, why):
+    (item,) = pan.recognize(text)
+    assert (item.confidence == "low") is bool(why)
+    assert not why or why in item.why
+
+
+@pytest.mark.parametrize("text", [VISA + "0" * 12, "0" + VISA + "000", VISA[:-1], "2026-11-22 10:20:30", "１２３"])
+def test_digit_strings_that_are_longer_or_shorter(text):
+    assert found(text) == []
+
+
+def test_two_numbers_and_their_neighbours():
+    text = f"{VISA} 5555555555554444 12/30 123"
+    assert [item[0] for item in found(text)] == [VISA, "5555555555554444"]
+
+
+@pytest.mark.parametrize("masked", ["411111******1111", "************1111", "4111********1111", "411111XXXXXX1111"])
+def test_masked_numbers_are_none(masked):
+    assert found(f"CardNo={masked}") == []

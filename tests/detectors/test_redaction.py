@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import gzip
+import json
+import urllib.parse
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detectors.redaction import masked, redact
+
+N = "4111111111111111"
+JSON, FORM = "application/json", "application/x-www-form-urlencoded"
+
+
+def redacted(inspector, body, content_type="", encoding="", style="mask", numbers="string"):
+    return redact(body, inspector.inspect(body, content_type, encoding).findings, style, numbers)
+
+
+@pytest.mark.parametrize(
+    ("number", "first", "expected"),
+    [
+        (b"4111111111111111", 6, b"411111******1111"),
+        (b"4111 1111 1111 1111", 6, b"4111 11** **** 1111"),
+        (b"4111111111111111", 0, b"************1111"),
+        (b"4222222222222", 6, b"*********2222"),
+        (b"1234567890", 6, b"******7890"),
+    ],
+)
+def test_masks(number, first, expected):
+    assert masked(number, first) == expected
+
+
+@pytest.mark.parametrize(
+    ("style", "expected"),
+    [
+        ("mask", b'{"a":"411111******1111","cvv":"***"}'),
+        ("last4", b'{"a":"************1111","cvv":"***"}'),
+        ("remove", b'{"a":"","cvv":"***"}'),
+    ],
+)
+def test_styles(inspector, style, expected):
+    assert redacted(inspector, b'{"a":"' + N.encode() + b'","cvv":"123"}', JSON, style=style) == expected
+
+
+def test_fingerprint_style_is_the_same_for_the_same_number(inspector):
+    body = json.dumps({"a": N, "b": "4111-1111-1111-1111"}).encode()
+    out = json.loads(redacted(inspector, body, JSON, style="fingerprint"))
+    assert out["a"] == out["b"] == "pan-" + inspector.fingerprint(N.encode())
+
+
+@pytest.mark.parametrize(
+    ("numbers", "expected"), [("string", b'{"n":"411111******1111","c":"***"}'), ("zero", b'{"n":0,"c":0}')]
+)
+def test_json_numbers(inspector, numbers, expected):
+    body = b'{"n":4111111111111111,"c":123}'.replace(b'"c"', b'"cvv"')
+    assert redacted(inspector, body, JSON, numbers=numbers) == expected.replace(b'"c"', b'"cvv"')
+
+
+CASES = {
+    "escapes elsewhere stay": (b'{"x":"\\u00e9\\/","a":"\\u0034111111111111111"}', JSON, "", b'{"x":"\\u00e9\\/","a":"411111******1111"}'),
+    "json in json": (
+        json.dumps({"m": json.dumps({"p": N})}).encode(), JSON, "", json.dumps({"m": json.dumps({"p": "411111******1111"})}).encode(),
+    ),
+    "form": (b"x=%e3%83%86+b&CardNo=%34111111111111111", FORM, "", b"x=%e3%83%86+b&CardNo=411111******1111"),
+    "xml": (b"<a>&lt;" + N.encode() + b"</a>", "text/xml", "", b"<a>&lt;411111******1111</a>"),
+    "utf-16": (f"é {N}".encode("utf-16"), "", "", "é 411111******1111".encode("utf-16")),
+    "cp932": (f"テスト {N}".encode("cp932"), "text/plain; charset=shift_jis", "", "テスト 411111******1111".encode("cp932")),
+    "track": (b"x ;4111111111111111=30121010000? y", "", "", b"x *** y"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_other_byte_stays(inspector, name):
+    body, content_type, encoding, expected = CASES[name]
+    assert redacted(inspector, body, content_type, encoding) == expected
+
+
+def test_compressed_bodies_are_compressed_again(inspector):
+    body = gzip.compress(b'{"a":"' + N.encode() + b'","b":"' + b"x" * 100 + b'"}')
+    out = redacted(inspector, body, JSON, "gzip")
+    assert gzip.decompress(out) == b'{"a":"411111******1111","b":"' + b"x" * 100 + b'"}'
+
+
+def test_what_cannot_be_put_back_is_none(inspector):
+    head = "eyJhbGciOiJIUzI1NiJ9"
+    import base64
+
+    jwt = head + "." + base64.urlsafe_b64encode(json.dumps({"card": N}).encode()).decode().rstrip("=") + ".c2ln"
+    body = f"token {jwt} end".encode()
+    findings = inspector.inspect(body).findings
+    assert findings
+    assert redact(body, findings, "mask") is None
+    other = inspector.inspect(N.encode()).findings
+    assert redact(b"other bytes than were inspected", other, "mask") is None
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.dictionaries(st.text(max_size=8), st.one_of(st.text(max_size=20), st.integers(0, 999), st.booleans(), st.none()), max_size=4),
+    st.sampled_from([N, "5555 5555 5555 4444", "378282246310005", "3530-1113-3330-0000"]),
+)  # fmt: skip
+def test_redaction_is_complete_idempotent_and_touches_nothing_else(inspector, surroundings, number):
+    body = json.dumps(surroundings | {"note": f"paid with {number}"}, ensure_ascii=False).encode(
+        "utf-8", "surrogatepass"
+    )
+    body = body.replace(b"\xed", b"e")
+    out = redacted(inspector, body, JSON)
+    assert out is not None
+    assert number.encode() not in out
+    assert redacted(inspector, out, JSON) == out
+    assert len(out) == len(body)
+    assert [i for i in range(len(out)) if out[i] != body[i]] == [
+        i for i in range(len(out)) if out[i] == 0x2A and body[i] != 0x2A
+    ]
+
+
+def test_query_strings(inspector):
+    body = urllib.parse.urlencode({"q": "a b", "pan": N}).encode()
+    assert redacted(inspector, body, FORM) == b"q=a+b&pan=411111******1111"
