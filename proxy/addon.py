@@ -1,7 +1,7 @@
 """The gate: flows of the host become messages for the guard, and its decisions are carried out on the flows.
 
-Whatever fails in between (an exception, a deadline, a cancelled task) ends in the guard's word for failures, or, if that
-fails too, in a refusal; only a lane in monitor mode goes on.
+Whatever fails in between (an exception, a deadline, a cancelled task) ends in the guard's word for failures, or, if
+that fails too, in a refusal; only a lane in monitor mode goes on.
 """
 
 from __future__ import annotations

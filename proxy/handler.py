@@ -1,8 +1,8 @@
 """One client connection: runs its layers, and closes it rather than let anything odd pass.
 
-What differs from the host's handler: hooks run without a task of their own, a hook that fails is a refusal, a layer that
-crashes closes the connection, nothing is read from a client that still waits for an answer, and nothing is logged that
-holds a peer's bytes.
+What differs from the host's handler: hooks run without a task of their own, a hook that fails is a refusal, a layer
+that crashes closes the connection, nothing is read from a client that still waits for an answer, and nothing is logged
+that holds a peer's bytes.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Hooks(Protocol):
 class LaneConnectionHandler(ProxyConnectionHandler):
     """Reads both sides, feeds the layers, writes what they say."""
 
-    def __init__(  # noqa: D107
+    def __init__(
         self,
         master: Master,
         reader: asyncio.StreamReader,
@@ -58,7 +58,7 @@ class LaneConnectionHandler(ProxyConnectionHandler):
         seat: Seat,
         hooks: Hooks,
     ) -> None:
-        super().__init__(master, reader, writer, options, mode)
+        super().__init__(master, reader, writer, options, mode)  # type: ignore[no-untyped-call]
         self.seat = seat
         self.hooks = hooks
         self._events: deque[events.Event] = deque()
@@ -192,7 +192,7 @@ class LaneConnectionHandler(ProxyConnectionHandler):
         what it sends meanwhile stays in its own socket."""
         for io in self.transports.values():
             if isinstance(io.writer, asyncio.StreamWriter) and io.writer.transport.get_write_buffer_size():
-                await super().drain_writers()
+                await super().drain_writers()  # type: ignore[no-untyped-call]
                 break
         client = self.transports.get(self.client)
         if client is None or client.handler is not asyncio.current_task():

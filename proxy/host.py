@@ -83,7 +83,7 @@ class Host:
         master.addons.add(self.listeners)
         master.options.update(**OPTIONS)
         values = {name: getattr(master.options, name) for name in master.options.keys()}  # noqa: SIM118 - no mapping
-        self.snapshot = cast(host_options.Options, types.SimpleNamespace(**values))
+        self.snapshot = cast("host_options.Options", types.SimpleNamespace(**values))
         try:
             await self._listen(self._guard.policy.lanes)
         except StartError:
@@ -98,9 +98,7 @@ class Host:
     def listening(self) -> dict[str, bool]:
         """Which lanes of the policy listen."""
         servers = self._servers()
-        return {
-            lane.name: lane.name in servers and servers[lane.name].is_running for lane in self._guard.policy.lanes
-        }
+        return {lane.name: lane.name in servers and servers[lane.name].is_running for lane in self._guard.policy.lanes}
 
     async def reload(self, policy: Policy) -> None:
         """Puts ``policy`` in force whole: lanes that stay where they are keep their listeners and connections.

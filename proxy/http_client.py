@@ -22,12 +22,11 @@ from mitmproxy.proxy.layers.http._events import (
 )
 from mitmproxy.proxy.layers.http._http1 import Http1Client, make_body_reader
 
-from proxy.http_one import Bounds, Careful, Malformed, clean_head, is_chunked, plain_coding
+from proxy.http_heads import Malformed, read_response
+from proxy.http_one import Bounds, Careful, is_chunked
 
 INTERIM_ANSWERS = 16
 """1xx answers taken from an upstream before it counts as broken."""
-
-_VERSIONS = (b"HTTP/1.1", b"HTTP/1.0")
 
 
 class LaneClient(Careful, Http1Client):
@@ -67,7 +66,7 @@ class LaneClient(Careful, Http1Client):
             yield commands.SendData(self.conn, raw)
 
     def read_headers(self, event: events.ConnectionEvent) -> CommandGenerator[None]:
-        """One response head. 1xx answers but 101 are taken and dropped: the client gets the final one (RFC 9110 15.2)."""
+        """One response head. 1xx answers but 101 are dropped: the client gets the final one (RFC 9110 15.2)."""
         if self.request is None or self.stream_id is None:
             yield commands.CloseConnection(self.conn)  # an idle upstream closed, or spoke out of turn
             return
@@ -95,18 +94,15 @@ class LaneClient(Careful, Http1Client):
     def _next_head(self) -> tuple[http.Response, int | None] | None:
         """The next final head and the size of its body; ``None`` while it is not whole."""
         while (lines := self._take_head()) is not None and self.request is not None:
-            response = http1.read_response_head(lines)
-            if response.status_code not in range(100, 600) or response.data.http_version not in _VERSIONS:
-                raise Malformed("upstream-malformed")
+            response = read_response(lines)
             if response.status_code >= 200 or response.status_code == 101:
-                plain_coding(response)
                 return response, http1.expected_http_body_size(self.request, response)
             self._interim += 1
             if self._interim > INTERIM_ANSWERS:
                 raise Malformed("upstream-malformed")
         return None
 
-    def _take_head(self) -> list[bytes] | None:
+    def _take_head(self) -> list[bytearray] | None:
         before = len(self.buf)
         lines = self.buf.maybe_extract_lines()
         if before - len(self.buf) > self.bounds.header or (lines is None and before > self.bounds.header):
@@ -115,7 +111,7 @@ class LaneClient(Careful, Http1Client):
             return None
         if not lines:
             raise Malformed("upstream-malformed")
-        return clean_head(lines)
+        return lines
 
     def broken(self, word: str) -> CommandGenerator[None]:
         """Ends the connection; the stream that waited for the answer learns why."""

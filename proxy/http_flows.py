@@ -16,22 +16,25 @@ from mitmproxy import http
 from proxy.message import Message, Part
 from proxy.policy_routes import Route
 
-METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"TRACE", b"CONNECT", b"PROPFIND"})
+METHODS = frozenset(
+    {b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"TRACE", b"CONNECT", b"PROPFIND"}
+)
 FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 FORM = "application/x-www-form-urlencoded"
 
-_COMMON = (
-    "accept accept-charset accept-encoding accept-language accept-ranges access-control-allow-credentials "
-    "access-control-allow-headers access-control-allow-methods access-control-allow-origin age allow alt-svc authorization "
-    "cache-control connection content-disposition content-encoding content-language content-length content-location "
-    "content-md5 content-range content-security-policy content-type cookie date etag expect expires forwarded from host "
-    "if-match if-modified-since if-none-match if-range if-unmodified-since keep-alive last-modified link location origin "
-    "pragma priority proxy-authorization proxy-connection range referer retry-after sec-fetch-dest sec-fetch-mode "
-    "sec-fetch-site sec-fetch-user server server-timing set-cookie strict-transport-security te trailer traceparent "
-    "tracestate transfer-encoding upgrade upgrade-insecure-requests user-agent vary via warning www-authenticate "
-    "x-content-type-options x-correlation-id x-elastic-product x-forwarded-for x-forwarded-host x-forwarded-port "
-    "x-forwarded-proto x-frame-options x-powered-by x-real-ip x-request-id x-requested-with x-scope-orgid x-xss-protection"
-).split()
+_COMMON = """
+    accept accept-charset accept-encoding accept-language accept-ranges access-control-allow-credentials
+    access-control-allow-headers access-control-allow-methods access-control-allow-origin age allow alt-svc
+    authorization cache-control connection content-disposition content-encoding content-language content-length
+    content-location content-md5 content-range content-security-policy content-type cookie date etag expect expires
+    forwarded from host if-match if-modified-since if-none-match if-range if-unmodified-since keep-alive
+    last-modified link location origin pragma priority proxy-authorization proxy-connection range referer
+    retry-after sec-fetch-dest sec-fetch-mode sec-fetch-site sec-fetch-user server server-timing set-cookie
+    strict-transport-security te trailer traceparent tracestate transfer-encoding upgrade upgrade-insecure-requests
+    user-agent vary via warning www-authenticate x-content-type-options x-correlation-id x-elastic-product
+    x-forwarded-for x-forwarded-host x-forwarded-port x-forwarded-proto x-frame-options x-powered-by x-real-ip
+    x-request-id x-requested-with x-scope-orgid x-xss-protection
+""".split()  # noqa: SIM905 - a paragraph, not a hundred quotes
 _KNOWN: Mapping[bytes, str] = {
     spelling.encode(): f"header:{name}" for name in _COMMON for spelling in (name, name.title())
 }
@@ -64,8 +67,8 @@ def request_message(request: http.Request, context: Context) -> Message:
     parts: list[Part] = []
     if data.method not in METHODS:
         parts.append(Part("method", data.method))
-    if context.chosen:
-        parts.append(Part("host", data.host.encode("utf-8", "surrogateescape")))
+    if context.chosen or data.authority:
+        parts.append(Part("host", data.authority or data.host.encode("utf-8", "surrogateescape")))
     if path:
         parts.append(Part("path", path))
     if query:
@@ -133,7 +136,9 @@ def header_parts(headers: http.Headers) -> list[Part]:
                 parts.append(Part("header-name", name, index=index))
                 known = f"header:{label(name)}"
         if known == "header:cookie":
-            parts += [Part(f"cookie:{_cookie(crumb)}", crumb, index=index) for crumb in value.split(b";") if crumb.strip()]
+            parts += [
+                Part(f"cookie:{_cookie(crumb)}", crumb, index=index) for crumb in value.split(b";") if crumb.strip()
+            ]
         elif value and known not in ("header:content-length", "header:transfer-encoding"):
             parts.append(Part(known, value, index=index))
     return parts
@@ -239,9 +244,21 @@ def _fit_length(data: http.RequestData | http.ResponseData) -> None:
 
 
 _DIGESTS = (
-    "digest content-digest repr-digest content-md5 etag signature signature-input x-amz-content-sha256 x-goog-hash "
-    "x-hub-signature x-hub-signature-256 x-jws-signature x-ms-content-crc64 stripe-signature"
-).split()
+    "digest",
+    "content-digest",
+    "repr-digest",
+    "content-md5",
+    "etag",
+    "signature",
+    "signature-input",
+    "x-amz-content-sha256",
+    "x-goog-hash",
+    "x-hub-signature",
+    "x-hub-signature-256",
+    "x-jws-signature",
+    "x-ms-content-crc64",
+    "stripe-signature",
+)
 
 
 def sealed_by(message: http.Request | http.Response) -> str:

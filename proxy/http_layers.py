@@ -9,8 +9,8 @@ from mitmproxy.proxy.layer import CommandGenerator, Layer
 from mitmproxy.proxy.layers.http import (
     GetHttpConnection,
     GetHttpConnectionCompleted,
-    HTTPMode,
     HttpLayer,
+    HTTPMode,
     RegisterHttpConnection,
 )
 from mitmproxy.proxy.layers.tls import ClientTLSLayer, ServerTLSLayer

@@ -1,12 +1,7 @@
-"""HTTP/1 at both ends of a lane: what the host's connections lack, the same for client and upstream.
-
-Bounds, trailers, and no byte that two parsers could read differently: line folding, bare CR, NUL, transfer codings
-other than chunked (RFC 9112).
-"""
+"""HTTP/1 at both ends of a lane: the bounds and trailers that the host's connections lack, the same for both."""
 
 from __future__ import annotations
 
-import re
 from abc import abstractmethod
 from typing import Protocol
 
@@ -18,16 +13,13 @@ from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._events import RequestTrailers, ResponseTrailers
 from mitmproxy.proxy.layers.http._http1 import Http1Connection, Http1Server
 
-_CR_OR_NUL = re.compile(rb"[\r\x00]")
+from proxy.http_heads import Malformed
+
 _FORBIDDEN_TRAILERS = frozenset(
     b"authorization connection content-encoding content-length content-range content-type cookie expect host "
     b"set-cookie te trailer transfer-encoding upgrade".split()
 )
 """RFC 9110 6.5.1: fields that frame, route or authenticate may not come after the body."""
-
-
-class Malformed(Exception):
-    """The peer broke HTTP/1; the message is a word of ``proxy.refusals.REFUSALS``."""
 
 
 class Bounds(Protocol):
@@ -39,22 +31,6 @@ class Bounds(Protocol):
     """A request has begun and no byte of its response is on the way."""
     congested: bool
     """The client has sent more than may wait; nothing more is read from it while this is true."""
-
-
-def clean_head(lines: list[bytearray]) -> list[bytes]:
-    """The lines of a header block. Raises ``Malformed`` where parsers are known to differ (RFC 9112 2.2, 5.2)."""
-    head = [bytes(line) for line in lines]
-    for line in head:
-        if _CR_OR_NUL.search(line) or line[:1] in (b" ", b"\t"):
-            raise Malformed("malformed")
-    return head
-
-
-def plain_coding(message: http.Request | http.Response) -> None:
-    """Raises ``Malformed`` for a transfer coding other than chunked: its bytes would hide in a second compression."""
-    for name, value in message.headers.fields:
-        if name.lower() == b"transfer-encoding" and value.strip().lower() != b"chunked":
-            raise Malformed("transfer-coding")
 
 
 class Careful(Http1Connection):

@@ -128,7 +128,7 @@ class RequestHalf(HttpStream):
         return ""
 
     def request_gap(self, gap: str) -> CommandGenerator[None]:
-        """Asks about a request that is not here whole. Where the policy lets such bytes pass, they stream from now on."""
+        """Asks about a request that is not here whole. Where the policy lets such bytes pass, they stream from now."""
         flow = self.flow
         flow.request.data.content = bytes(self.request_body_buf)
         marks.set_gap(flow, "request", gap)

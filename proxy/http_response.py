@@ -98,7 +98,7 @@ class ResponseHalf(RequestHalf):
                 yield from self.forward_response()
 
     def ask_response(self) -> CommandGenerator[bool]:
-        """True when the gate lets the response pass. If not, the client has another answer and the upstream is closed."""
+        """True when the gate lets the response pass. If not, the client has another answer."""
         yield HttpResponseHook(self.flow)
         if (yield from self.check_killed(emit_error_hook=False)):
             return False
@@ -181,9 +181,7 @@ class ResponseHalf(RequestHalf):
         self.context.server = Server(address=(flow.request.host, flow.request.port))
         child = self.inside(flow.request.host) if marks.readable(flow) else TCPLayer(self.context, ignore=True)
         now = time.time()
-        flow.response = http.Response(
-            b"HTTP/1.1", 200, b"Connection established", http.Headers(), b"", None, now, now
-        )
+        flow.response = http.Response(b"HTTP/1.1", 200, b"Connection established", http.Headers(), b"", None, now, now)
         yield from self.hand_over(child)
         yield SendHttp(ResponseHeaders(self.stream_id, flow.response, end_stream=True), self.context.client)
         yield SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from h11._receivebuffer import ReceiveBuffer
 from mitmproxy import http
 from mitmproxy.connection import ConnectionState
@@ -26,15 +24,14 @@ from mitmproxy.proxy.layers.http._events import (
 )
 from mitmproxy.proxy.layers.http._http1 import Http1Server, make_body_reader
 
-from proxy.http_one import Bounds, Careful, Malformed, clean_head, has_body, is_chunked, plain_coding
+from proxy.http_heads import Malformed, read_request
+from proxy.http_one import Bounds, Careful, has_body, is_chunked
 from proxy.refusals import REFUSALS, answer
 
 HEAD_SECONDS = 15.0
 """How long a header block may take from its first byte, or the first one from the connection's start (slow loris)."""
 LINGER_SECONDS = 2.0
 """How long a client that is still sending may take to read why it was refused."""
-
-_CONTROL = re.compile(rb"[\x00-\x20\x7f]")
 
 _WORDS = {
     ErrorCode.GENERIC_CLIENT_ERROR: "malformed",
@@ -43,20 +40,6 @@ _WORDS = {
     ErrorCode.CONNECT_FAILED: "upstream-unreachable",
     ErrorCode.RESPONSE_VALIDATION_FAILED: "upstream-malformed",
 }
-
-
-def read_request(lines: list[bytes]) -> http.Request:
-    """A request head. Raises ``Malformed`` or ``ValueError``; neither is ever shown."""
-    request = http1.read_request_head(lines)
-    if request.data.http_version not in (b"HTTP/1.1", b"HTTP/1.0"):
-        raise Malformed("http-version")
-    if _CONTROL.search(request.data.path) or _CONTROL.search(request.data.method):
-        raise Malformed("malformed")
-    hosts = sum(name.lower() == b"host" for name, _ in request.headers.fields)
-    if hosts > 1 or (hosts == 0 and request.is_http11):
-        raise Malformed("malformed")  # RFC 9112 3.2
-    plain_coding(request)
-    return request
 
 
 class LaneServer(Careful, Http1Server):
@@ -123,7 +106,7 @@ class LaneServer(Careful, Http1Server):
         self.state = self.read_body
         yield from self.state(event)
 
-    def _take_head(self) -> list[bytes] | None:
+    def _take_head(self) -> list[bytearray] | None:
         """The next header block; ``None`` while it is not whole. Empty lines before it are skipped (RFC 9112 2.2)."""
         before = len(self.buf)
         lines = self.buf.maybe_extract_lines()
@@ -136,12 +119,12 @@ class LaneServer(Careful, Http1Server):
             if start[:2] == b"\x16\x03":
                 raise Malformed("tls-on-cleartext")
             return None
-        if bytes(lines[0]) == b"PRI * HTTP/2.0":
+        if lines[0] == b"PRI * HTTP/2.0":
             raise Malformed("http2-preface")
-        return clean_head(lines)
+        return lines
 
     def broken(self, word: str) -> CommandGenerator[None]:
-        """Answers, unless an answer has begun, and ends the connection; a stream in the middle of a body learns of it."""
+        """Answers, unless an answer has begun, and ends the connection, and tells the stream of an unfinished body."""
         in_body = self.state == self.read_body
         if self.response is None:
             yield commands.SendData(self.conn, answer(word))
@@ -151,7 +134,7 @@ class LaneServer(Careful, Http1Server):
             yield ReceiveHttp(error)
 
     def hang_up(self) -> CommandGenerator[None]:
-        """Ends the connection. A client that is still sending gets time to read: a close now would reset it (RFC 9112 9.6)."""
+        """Ends the connection. A client that still sends gets time to read: a close would reset it (RFC 9112 9.6)."""
         self.bounds.owes_answer = False
         if self.request_done or not self.conn.state & ConnectionState.CAN_READ:
             self.state = self.done

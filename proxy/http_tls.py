@@ -40,7 +40,7 @@ def upstream_context(ca_file: Path | None) -> SSL.Context:
 
 
 def start_upstream(data: tls.TlsData, context: SSL.Context) -> None:
-    """Prepares the handshake with an upstream. The name that is verified is the one the lane pinned (``server.sni``)."""
+    """Prepares the handshake with an upstream. The name to verify is the one the lane pinned (``server.sni``)."""
     server = data.conn
     if not isinstance(server, connection.Server) or not server.sni:
         return  # without a name there is nothing to verify, and without ssl_conn the connection fails

@@ -69,7 +69,7 @@ class Listeners(Proxyserver):
     name = "proxyserver"
 
     def __init__(self, places: Places) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.places = places
 
 
@@ -91,9 +91,7 @@ class LaneInstance(AsyncioServerInstance[LaneMode]):
             writer.close()
             return
         try:
-            handler = LaneConnectionHandler(
-                ctx.master, reader, writer, places.snapshot, self.mode, seat, places.hooks
-            )
+            handler = LaneConnectionHandler(ctx.master, reader, writer, places.snapshot, self.mode, seat, places.hooks)
             context = handler.layer.context
             seat.prepare(context)
             handler.layer = LaneHttpLayer(context, HTTPMode.regular if seat.forward else HTTPMode.transparent, seat)

@@ -27,23 +27,49 @@ class Refusal:
 REFUSALS: Mapping[str, Refusal] = {
     # The client's framing or syntax.
     "malformed": Refusal(400, "Malformed request", "The request is not valid HTTP/1.1, or its framing is ambiguous."),
-    "transfer-coding": Refusal(501, "Transfer coding not supported", "Send the body plain or chunked; compress it by Content-Encoding."),
+    "transfer-coding": Refusal(
+        501, "Transfer coding not supported", "Send the body plain or chunked; compress it by Content-Encoding."
+    ),
     "http-version": Refusal(505, "HTTP version not supported", "This lane speaks cleartext HTTP/1.0 and HTTP/1.1."),
-    "http2-preface": Refusal(505, "HTTP version not supported", "This lane does not speak cleartext HTTP/2: use HTTP/1.1."),
-    "tls-on-cleartext": Refusal(400, "TLS on a cleartext lane", "This lane speaks cleartext HTTP: use http://, not https://."),
-    "header-too-large": Refusal(431, "Header fields too large", "The header block is larger than limits.header of the policy."),
+    "http2-preface": Refusal(
+        505, "HTTP version not supported", "This lane does not speak cleartext HTTP/2: use HTTP/1.1."
+    ),
+    "tls-on-cleartext": Refusal(
+        400, "TLS on a cleartext lane", "This lane speaks cleartext HTTP: use http://, not https://."
+    ),
+    "header-too-large": Refusal(
+        431, "Header fields too large", "The header block is larger than limits.header of the policy."
+    ),
     "slow-header": Refusal(408, "Request timeout", "The header block did not arrive in time."),
-    "too-many-connections": Refusal(503, "Too many connections", "The lane serves as many connections as limits.connections allows."),
+    "too-many-connections": Refusal(
+        503, "Too many connections", "The lane serves as many connections as limits.connections allows."
+    ),
     # Where it wants to go.
-    "connect-on-reverse": Refusal(405, "CONNECT not allowed", "This lane leads to one upstream; CONNECT is for the forward lane."),
-    "absolute-form": Refusal(400, "Not a proxy request", "This lane is a forward proxy: send an absolute http:// URL, or CONNECT."),
-    "unlisted": Refusal(403, "Destination not listed", "The destination is in none of the lane's destinations: list its host in the policy."),
+    "connect-on-reverse": Refusal(
+        405, "CONNECT not allowed", "This lane leads to one upstream; CONNECT is for the forward lane."
+    ),
+    "absolute-form": Refusal(
+        400, "Not a proxy request", "This lane is a forward proxy: send an absolute http:// URL, or CONNECT."
+    ),
+    "unlisted": Refusal(
+        403,
+        "Destination not listed",
+        "The destination is in none of the lane's destinations: list its host in the policy.",
+    ),
     # What came back from the upstream, or did not.
-    "upstream-unreachable": Refusal(502, "Upstream unreachable", "No connection to the upstream of this lane could be made."),
+    "upstream-unreachable": Refusal(
+        502, "Upstream unreachable", "No connection to the upstream of this lane could be made."
+    ),
     "upstream-timeout": Refusal(504, "Upstream timeout", "The upstream of this lane did not answer in time."),
-    "upstream-failed": Refusal(502, "Upstream failed", "The upstream closed the connection before its answer was whole."),
-    "upstream-malformed": Refusal(502, "Malformed upstream answer", "The upstream's answer is not valid HTTP/1.1, or its framing is ambiguous."),
-    "upstream-switched": Refusal(502, "Unexpected protocol switch", "The upstream switched protocols although it was not asked to."),
+    "upstream-failed": Refusal(
+        502, "Upstream failed", "The upstream closed the connection before its answer was whole."
+    ),
+    "upstream-malformed": Refusal(
+        502, "Malformed upstream answer", "The upstream's answer is not valid HTTP/1.1, or its framing is ambiguous."
+    ),
+    "upstream-switched": Refusal(
+        502, "Unexpected protocol switch", "The upstream switched protocols although it was not asked to."
+    ),
     # Ourselves.
     "internal": Refusal(503, "Not inspected", "Sekisho could not finish the inspection, so nothing was forwarded."),
 }

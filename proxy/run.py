@@ -1,7 +1,7 @@
 """``sekisho run``: builds every object once, by hand, serves, and ends as it was told to.
 
-Exit codes: 0 ended by a signal; 2 a policy, key, certificate, recognizer or audit file that cannot be used; 3 an address
-that is taken.
+Exit codes: 0 ended by a signal; 2 a policy, key, certificate, recognizer or audit file that cannot be used; 3 an
+address that is taken.
 """
 
 from __future__ import annotations
@@ -165,9 +165,7 @@ async def reload_once(sidecar: Sidecar, host: Host) -> bool:
     """Reads the policy file and puts it in force, whole; or changes nothing, says why and counts it."""
     try:
         policy = load(sidecar.path)
-        for what, same in _fixed(sidecar.guard.policy, policy).items():
-            if not same:
-                raise BadInput(f"{what} cannot change while running: restart with the new policy")
+        _check_fixed(sidecar.guard.policy, policy)
         await host.reload(policy)
     except (PolicyError, BadInput, TlsFileError, StartError, AuditError) as error:
         sidecar.meter.policy_reload("error")
@@ -177,13 +175,15 @@ async def reload_once(sidecar: Sidecar, host: Host) -> bool:
     return True
 
 
-def _fixed(old: Policy, new: Policy) -> dict[str, bool]:
-    return {
+def _check_fixed(old: Policy, new: Policy) -> None:
+    same = {
         "admin": old.admin == new.admin,
         "audit.path": old.audit.path == new.audit.path,
         "audit.fingerprint_key_file": old.audit.fingerprint_key_file == new.audit.fingerprint_key_file,
         "recognizers": old.recognizers == new.recognizers,
     }
+    if changed := [name for name, unchanged in same.items() if not unchanged]:
+        raise BadInput(f"{', '.join(changed)} cannot change while running: restart with the new policy")
 
 
 def _refuse(code: int, why: str) -> int:
