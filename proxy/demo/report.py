@@ -11,7 +11,7 @@ from rich.text import Text
 from proxy.demo.stage import Stage
 from proxy.demo.story import Ending, Row
 
-WIDTH = 150
+WIDTH = 120
 _STYLE: Mapping[str, str] = {"passed": "green", "reported": "yellow", "redacted": "cyan", "blocked": "red"}
 
 
@@ -33,17 +33,13 @@ def show(out: Console, ending: Ending, mode: str) -> None:
 
 
 def addresses(out: Console, stage: Stage) -> None:
-    """Where everything listens, for ``--serve``."""
-    table = Table(title="listening until Ctrl-C", title_justify="left", show_edge=False)
-    table.add_column("what")
-    table.add_column("address")
-    for name, url in stage.lanes.items():
-        table.add_row(Text(f"lane {name}"), Text(url))
-    table.add_row(Text("token server (browsers only)"), Text(stage.token_server))
-    table.add_row(Text("metrics"), Text(f"{stage.admin}/metrics"))
-    table.add_row(Text("ready"), Text(f"{stage.admin}/readyz"))
-    table.add_row(Text("audit"), Text(str(stage.audit)))
-    out.print(table)
+    """Where everything listens, for ``--serve``. Never folded: these lines are for copying."""
+    rows = {f"lane {name}": url for name, url in stage.lanes.items()}
+    rows |= {"token server (browsers only)": stage.token_server}
+    rows |= {"metrics": f"{stage.admin}/metrics", "ready": f"{stage.admin}/readyz", "audit": str(stage.audit)}
+    out.print("listening until Ctrl-C:", style="bold")
+    for what, where in rows.items():
+        out.print(f"  {what:<30}{where}", markup=False, soft_wrap=True)
 
 
 def _story(rows: tuple[Row, ...]) -> Table:

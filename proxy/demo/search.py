@@ -19,6 +19,8 @@ _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{24,}={0,2}")
 _ESCAPE = re.compile(rb"\\u00([0-7][0-9a-fA-F])")
 _BETWEEN_DIGITS = re.compile(rb"(?<=[0-9])[ -](?=[0-9])")
 _CODE_KEY = rb"(?i)(?:cvv2?|cvc2?|security_?code)[^0-9A-Za-z]{1,6}%b(?![0-9])"
+_MASK = re.compile(r"[0-9]{6}\*+[0-9]{4}")
+_NAME = re.compile(r"(?i)card")
 _DEPTH = 5
 
 
@@ -73,6 +75,6 @@ def showable(data: bytes, width: int = 72) -> str:
         text = re.sub(
             rf"((?:cvv2?|cvc2?|security_?code)[^0-9A-Za-z]{{1,6}}){card.code}", r"\1***", text, flags=re.IGNORECASE
         )
-    marks = [match.start() for match in re.finditer(r"\*{3,}|(?i:card)", text)]
-    start = max(0, marks[-1] - width // 2) if marks else 0
+    mark = _MASK.search(text) or _NAME.search(text)
+    start = max(0, mark.start() - width // 2) if mark else 0
     return f"{'…' if start else ''}{text[start : start + width]}{'…' if start + width < len(text) else ''}"

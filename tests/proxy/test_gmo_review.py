@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import email.parser
-import email.policy
 import json
 from collections.abc import Iterator
-from typing import Any
-from urllib.parse import unquote_to_bytes
+from dataclasses import replace
+from datetime import date
+from functools import lru_cache
 
 import pytest
 
+from detectors.inspector import Inspector
 from detectors.model import View
 from proxy.gmo_review import TOKEN, UNLISTED, UNREADABLE, Review, review
-from proxy.message import Message, Part
+from proxy.judge import Verdict, judge
+from proxy.message import Action, Message, Part
 from proxy.policy_routes import Role, Route, Source, Tokens
 
 FORM = "application/x-www-form-urlencoded"
@@ -26,45 +27,13 @@ NO_LUHN = "5111111111111111"
 """One of GMO's own test numbers: only its key says that it is a card number."""
 
 
+@lru_cache(maxsize=1)
+def inspector() -> Inspector:
+    return Inspector()
+
+
 def fields(part: Part) -> Iterator[View]:
-    """A plain reading of forms, multipart and JSON, enough for these tests and independent of the inspector."""
-    kind = part.content_type.partition(";")[0].strip().lower()
-    if kind.endswith("json"):
-        try:
-            yield from _json(json.loads(part.data), "$", "")
-        except ValueError:
-            return
-    elif kind.startswith("multipart/"):
-        head = f"Content-Type: {part.content_type}\r\n\r\n".encode()
-        for piece in email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(head + part.data).iter_parts():
-            name = str(piece.get_param("name", header="content-disposition"))
-            payload = piece.get_payload(decode=True)
-            assert isinstance(payload, bytes)
-            yield View(_text(payload).encode(), key=name, path=name)
-    elif kind == FORM:
-        for pair in part.data.split(b"&"):
-            name, equals, value = pair.partition(b"=")
-            if equals:
-                key = _text(unquote_to_bytes(name))
-                yield View(_text(unquote_to_bytes(value.replace(b"+", b" "))).encode(), key=key, path=key)
-
-
-def _json(value: Any, path: str, key: str) -> Iterator[View]:
-    if isinstance(value, dict):
-        for name, child in value.items():
-            yield from _json(child, f"{path}.{name}", name)
-    elif isinstance(value, list):
-        for index, child in enumerate(value):
-            yield from _json(child, f"{path}[{index}]", key)
-    else:
-        yield View(("null" if value is None else str(value)).encode(), key=key, path=path)
-
-
-def _text(data: bytes) -> str:
-    try:
-        return data.decode("cp932")
-    except UnicodeDecodeError:
-        return data.decode("utf-8", "replace")
+    return inspector().fields(part.data, part.content_type, part.content_encoding)
 
 
 def lane(role: Role = "payment-gateway", source: Source = "backend", tokens: Tokens = "allow") -> Route:
@@ -570,3 +539,49 @@ def test_tokens_pass_on_other_lanes() -> None:
     body = json.dumps({"token": V1}).encode()
     message = request("/x", body, "application/json", host="loki", route=lane(role="logging"))
     assert review(message, fields) == Review()
+
+
+def judged(message: Message) -> Verdict:
+    """The verdict as the guard comes to it: what the inspector finds and what the parameters mean, together."""
+    seen = [inspector().inspect(part.data, part.content_type, part.content_encoding) for part in message.parts]
+    flow = review(message, fields)
+    today = date(2026, 5, 1)
+    return judge(message, seen, flow.findings, (), today, extra_gaps=flow.gaps, allow_card_data=flow.allow_card_data)
+
+
+CLEAN = ALLOWED_CALLS | ALLOWED_ANSWERS
+
+
+@pytest.mark.parametrize("message", CLEAN.values(), ids=CLEAN.keys())
+def test_the_tokenized_flow_raises_no_alarm(message: Message) -> None:
+    verdict = judged(message)
+    assert (verdict.action, verdict.violations, verdict.gaps) == (Action.ALLOW, (), ())
+
+
+@pytest.mark.parametrize("message", [row for row, _ in REFUSED_CALLS.values()], ids=REFUSED_CALLS.keys())
+def test_a_raw_card_call_is_blocked(message: Message) -> None:
+    assert judged(message).action is Action.BLOCK
+
+
+def test_a_result_notification_and_its_answer_pass_unaltered() -> None:
+    body = (
+        f"ShopID=tshop00000001&ShopPass=**********&AccessID=a1b2c3d4e5f60718293a4b5c6d7e8f90&AccessPass={'*' * 32}"
+        "&OrderID=ROKI-20260501-0001&Status=AUTH&JobCd=AUTH&Amount=12800&Tax=0&Currency=JPN&Forward=2a99662&Method=1"
+        "&PayTimes=&TranID=2605011230111111111111801654&Approve=0112234&TranDate=20260501123011&ErrCode=&ErrInfo=&PayType=0"
+    )
+    message = request("/gmo/result", body.encode(), host="127.0.0.1", route=lane(role="shop"))
+    assert judged(message).action is Action.ALLOW
+    parts = (Part("header:content-type", b"text/plain"), Part("body", b"0", content_type="text/plain"))
+    assert judged(replace(message, direction="response", parts=parts, status=200)).action is Action.ALLOW
+
+
+def test_a_browser_pays_at_the_token_endpoint_and_nowhere_else() -> None:
+    body = json.dumps({"cardNo": VISA, "securityCode": "123"}).encode()
+    paying = request("/payment/CreateToken.json", body, "application/json", host="token.mul-pay.jp", route=BROWSER)
+    assert judged(paying).action is Action.ALLOW
+    elsewhere = request("/payment/ExecTran.json", body, "application/json", host="p01.mul-pay.jp", route=BROWSER)
+    assert judged(elsewhere).action is Action.BLOCK
+
+
+def test_a_full_number_in_an_answer_is_blocked() -> None:
+    assert judged(response("/payment/SaveCard.idPass", f"CardSeq=0&CardNo={NO_LUHN}".encode())).action is Action.BLOCK
