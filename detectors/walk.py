@@ -32,7 +32,7 @@ from detectors.sieve import Hits, Prefilter, Sieve
 _NESTED = 48
 """Views within views, structural ones included: deeper is a gap, not a stack overflow."""
 
-_TRANSFORMS: tuple[tuple[str, Decoder], ...] = (
+TRANSFORMS: tuple[tuple[str, Decoder], ...] = (
     ("percent", percent.peel),
     ("escape", escapes.peel),
     ("html", html.peel),
@@ -41,7 +41,9 @@ _TRANSFORMS: tuple[tuple[str, Decoder], ...] = (
 )
 """Kind of hit → the decoder of a whole view that it calls for."""
 
-_CHARSETS = ("sjis", "eucjp", "iso2022jp", "utf16le", "utf16be")
+CHARSETS = ("sjis", "eucjp", "iso2022jp", "utf16le", "utf16be")
+"""Kinds of hit that keep a view from passing for quiet; the charset itself is told from the bytes."""
+
 _MULTIPART = "multipart/"
 
 
@@ -139,7 +141,7 @@ class Walk:
             claimed += self._children(view, structure(view.data, self._ask(view, wanted)))
             self._beside(view, structure)
         free = {kind: [end for end in ends if not _inside(end, claimed)] for kind, ends in by_kind.items()}
-        for kind, decoder in _TRANSFORMS:
+        for kind, decoder in TRANSFORMS:
             if free.get(kind):
                 for _ in self._children(view, decoder(view.data, self._ask(view, free[kind]))):
                     self._purse.check_time()

@@ -36,6 +36,8 @@ ENCODED = {
     "percent full width cp932": (urllib.parse.quote(FULL, encoding="cp932").encode(), "percent"),
     "json escapes": (b"".join(b"\\u%04x" % c for c in N.encode()), "escape"),
     "escaped full width": (json.dumps(FULL).encode(), "escape"),
+    "escaped separators": (json.dumps("4111\u00a01111\u00a01111\u00a01111").encode(), "escape"),
+    "full width references": (FULL.encode("ascii", "xmlcharrefreplace"), "html"),
     "hex escapes": (b"".join(b"\\x%02x" % c for c in N.encode()), "escape"),
     "references": (b"".join(b"&#%d;" % c for c in N.encode()), "html"),
     "hex references": (b"".join(b"&#x%x;" % c for c in N.encode()), "html"),

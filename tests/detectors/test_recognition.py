@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+N = "4111111111111111"
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 6000), st.integers(0, 3000), st.sampled_from(["a", "テ", "\n", "é ", "0. "]))
+def test_a_number_is_found_wherever_it_stands_in_a_long_text(inspector, before, after, filler):
+    text = f"{filler * before} {N} {filler * after}"
+    body = text.encode()
+    start = body.index(N.encode())
+    assert (start, start + 16) in [(f.start, f.end) for f in inspector.inspect(body).findings]
+
+
+def test_many_numbers_on_long_lines_are_each_found_once(inspector):
+    body = (" x ".join([N] * 500)).encode()
+    assert [f.start for f in inspector.inspect(body).findings] == [i * 19 for i in range(500)]
+
+
+@pytest.mark.parametrize(
+    "text", ["番号は「4111111111111111」です", "ё=4111111111111111", "\U0001f4b3 4111111111111111"]
+)
+def test_spans_are_bytes_not_characters(inspector, text):
+    body = text.encode()
+    (finding,) = inspector.inspect(body).findings
+    assert body[finding.start : finding.end] == N.encode()
+
+
+def test_invalid_utf8_around_a_number_hides_nothing(inspector):
+    body = b"\xff\xc3 \xe3\x81" + N.encode() + b"\xe3\x81\xff"
+    (finding,) = inspector.inspect(body).findings
+    assert (finding.start, finding.end) == (5, 21)
+
+
+@pytest.mark.parametrize(
+    ("body", "paths"),
+    [
+        ('{"a":{"number":"%s"},"b":{"holder_name":"TARO"}}', ["$.a.number"]),
+        ('{"a":{"number":"%s","holder_name":"TARO"}}', ["$.a.number", "$.a.holder_name"]),
+        ('{"holder_name":"TARO","a":{"number":"%s"}}', ["$.holder_name", "$.a.number"]),
+        ('[{"pan":"%s"},{"holder_name":"TARO"}]', ["$[0].pan"]),
+    ],
+)
+def test_siblings_are_of_the_same_object_or_around_it(inspector, body, paths):
+    assert [f.path for f in inspector.inspect((body % N).encode(), "application/json").findings] == paths

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import pytest
+
+from detectors.decoders import form, json_text, xml_text
+from detectors.decoders.offsets import side_by_side
+from detectors.model import Peel, View
+from detectors.walk import child_of, label_of, structure_of
+
+N = b"4111111111111111"
+
+
+def peel(path: str, key: str = "", codec: str = "") -> Peel:
+    return Peel(codec, b"v", side_by_side(0, 1), path, key)
+
+
+def test_places_add_up_and_encodings_keep_the_place():
+    value = child_of(View(b"v"), peel("$.m", "m"))
+    decoded = child_of(value, peel("", codec="percent"))
+    inner = child_of(decoded, peel("$.card.no", "no"))
+    assert [(v.path, v.key, v.depth) for v in (value, decoded, inner)] == [
+        ("$.m", "m", 0), ("$.m", "m", 1), ("$.m/$.card.no", "no", 1),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("path", "key", "label"),
+    [
+        ("$.card.number", "number", b"card.number: "),
+        ("CardNo", "CardNo", b"cardno: "),
+        ("", "", b""),
+        ("$.name", "", b""),
+    ],
+)
+def test_labels_read_like_text(path, key, label):
+    assert label_of(View(b"v", path=path, key=key)) == label
+
+
+@pytest.mark.parametrize(
+    ("data", "content_type", "decoder"),
+    [
+        (b'{"a":1}', "", json_text.peel),
+        (b" \n[1]", "text/plain", json_text.peel),
+        (b'"x"', "application/json", json_text.peel),
+        (b"<a/>", "application/json", xml_text.peel),
+        (b"a=b&c=d", "", form.peel),
+        (b"{}", "application/x-www-form-urlencoded", json_text.peel),
+        (b"plain words", "text/plain", None),
+        (b"a=b; c=d", "application/x-cookie", form.peel_cookies),
+    ],
+)  # fmt: skip
+def test_structure_is_what_the_bytes_look_like(data, content_type, decoder):
+    assert structure_of(View(data, content_type=content_type)) is decoder
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"a":"x"} trailing ' + N, b"[1,2,3] " + N, b"a=b&c=d\n" + N, b"<a>x</a> " + N, b'{"a":"x' + N]
+)
+def test_what_stands_outside_of_every_value_is_read_too(inspector, body):
+    (finding,) = inspector.inspect(body).findings
+    assert body[finding.start : finding.end] == N
+
+
+def test_views_within_views_end_in_a_gap(inspector):
+    body = N
+    for _ in range(60):
+        body = b"<a x='" + body.replace(b"'", b"&#39;").replace(b"<", b"&lt;") + b"'/>"
+    result = inspector.inspect(body)
+    assert result.findings or result.gaps
