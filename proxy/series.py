@@ -20,6 +20,7 @@ GAP_REASONS = frozenset(
     {
         # The decoders and the inspector.
         *("unknown-content-encoding", "bad-content-encoding", "unknown-charset", "truncated", "corrupt", "archive"),
+        *("unknown-transfer-encoding", "multipart-boundary", "xml-entity"),
         *("too-large", "too-deep", "depth", "expanded", "ratio", "timeout", "too-many-candidates", "inspector-error"),
         # The rules of the tokenized flow.
         *("unlisted-gmo-path", "unreadable-gmo-call"),
@@ -43,7 +44,7 @@ UPSTREAM_REASONS = frozenset({"refused", "unreachable", "timeout", "dns", "tls",
 
 STAGES = frozenset(
     {
-        *("inspect", "review", "judge", "redact", "recheck", "record", "audit", "meter", "guard"),
+        *("inspect", "review", "judge", "redact", "recheck", "record", "audit", "meter"),
         *("timeout", "cancelled", "worker", "handler", "carry-out", "plane"),
     }
 )
@@ -53,7 +54,7 @@ BOUNDS: Mapping[str, Mapping[str, frozenset[str]]] = {
     "": {
         "role": frozenset({"logging", "storage", "payment-gateway", "shop", "external"}),
         "direction": frozenset({"request", "response"}),
-        "protocol": frozenset({"http", "http1", "http2", "http/1.0", "http/1.1", "http/2"}),
+        "protocol": frozenset({"http"}),
         "verdict": frozenset({"allow", "redact", "block", "report"}),
         "kind": frozenset({"passthrough", "retention", "stored"}),
         "confidence": frozenset({"high", "low"}),
