@@ -10,7 +10,9 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from detectors.model import PAN, Finding, View
+from detectors.budget import Purse
+from detectors.decoders import compressed
+from detectors.model import PAN, Ask, Finding, Limits, Peel, View
 from proxy import gmo
 from proxy.message import Message, Part
 
@@ -27,7 +29,7 @@ GAPS = frozenset({UNLISTED, UNREADABLE})
 
 FORM = "application/x-www-form-urlencoded"
 _TOKEN_IN_TEXT = re.compile(
-    rb"""(?<![A-Za-z0-9])token(?:list)?[\\"'\s]{0,4}[=:][\\"'\s\[]{0,6}([0-9A-Za-z+/=_-]{40,16384})""", re.IGNORECASE
+    rb"""(?<![A-Za-z0-9_-])token(?:list)?[\\"'\s]{0,4}[=:][\\"'\s\[]{0,6}([0-9A-Za-z+/=_-]{40,16384})""", re.IGNORECASE
 )
 
 
@@ -109,14 +111,23 @@ def _unmasked(message: Message, fields: Fields) -> Iterator[tuple[int, Finding]]
 def _tokens(message: Message, fields: Fields) -> Iterator[tuple[int, Finding]]:
     """Card tokens on their way to a place that must not have them: as a parameter, or inside a line of text."""
     for index, part in enumerate(message.parts):
-        seen: set[tuple[int, int]] = set()
-        leaves = [*fields(_as_form(part))] if part.name in ("body", "query") else []
-        for view in leaves or [View(part.data, path=part.name)]:
+        known: list[bytes] = []
+        for view in fields(_as_form(part)) if part.name in ("body", "query") else ():
             for start, end in _token_spans(view):
-                finding = _finding(view, "one-time card token", entity=TOKEN, span=(start, end))
-                if (finding.start, finding.end) not in seen:
-                    seen.add((finding.start, finding.end))
-                    yield index, finding
+                known.append(view.data[start:end])
+                yield index, _finding(view, "one-time card token", entity=TOKEN, span=(start, end))
+        for whole in _texts(part, message.route.limits):
+            for start, end in _token_spans(whole):
+                token = whole.data[start:end]
+                if not any(other.startswith(token) for other in known):
+                    yield index, _finding(whole, "one-time card token", entity=TOKEN, span=(start, end))
+
+
+def _texts(part: Part, limits: Limits) -> list[View]:
+    """The whole of a part without its content-codings; what cannot be unpacked is the inspector's to report."""
+    root = View(part.data, path="" if part.name in ("body", "query") else part.name)
+    unpacked = compressed.unwrap(part.data, part.content_encoding, Ask("", (), Purse(limits)))
+    return [View(item.data, root, item, path=root.path) for item in unpacked if isinstance(item, Peel)] or [root]
 
 
 def _token_spans(view: View) -> Iterator[tuple[int, int]]:

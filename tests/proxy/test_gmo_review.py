@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,6 +13,7 @@ import pytest
 
 from detectors.inspector import Inspector
 from detectors.model import View
+from detectors.redaction import redact
 from proxy.gmo_review import TOKEN, UNLISTED, UNREADABLE, Review, review
 from proxy.judge import Verdict, judge
 from proxy.message import Action, Message, Part
@@ -507,17 +509,42 @@ def test_a_token_call_is_a_finding_of_the_path() -> None:
 
 
 LEAKED_TOKENS = {
-    "JSON": (json.dumps({"token": V1}).encode(), "application/json", "$.token"),
-    "form": (f"Token={V1}&x=1".encode(), FORM, "Token"),
-    "a line of text": (f"POST ExecTran AccessID=1&Token={V1}&Method=1".encode(), "text/plain", "body"),
-    "JSON inside a line": (f'body {{\\"token\\":\\"{V2}\\"}} sent'.encode(), "text/plain", "body"),
+    "JSON": (json.dumps({"token": V1}).encode(), "application/json", ["$.token"]),
+    "form": (f"Token={V1}&x=1".encode(), FORM, ["Token"]),
+    "a line of text": (f"POST ExecTran AccessID=1&Token={V1}&Method=1".encode(), "text/plain", [""]),
+    "a line of text, with a colon": (f"tokenized, token: {V1}".encode(), "text/plain", [""]),
+    "JSON inside a line": (f'body {{\\"token\\":\\"{V2}\\"}} sent'.encode(), "text/plain", [""]),
+    "a line in a log push": (
+        json.dumps({"streams": [{"values": [["1", f"Token={V1}"], ["2", f"Token={V2}"]]}]}).encode(),
+        "application/json",
+        ["$.streams[0].values[0][1]", "$.streams[0].values[1][1]"],
+    ),
+    "a line without a name": (json.dumps([f"Token={V1}"]).encode(), "application/json", [""]),
 }
 
 
-@pytest.mark.parametrize(("body", "kind", "path"), LEAKED_TOKENS.values(), ids=LEAKED_TOKENS.keys())
-def test_tokens_on_a_lane_that_denies_them(body: bytes, kind: str, path: str) -> None:
-    message = request("/loki/api/v1/push", body, kind, host="loki", route=lane(role="logging", tokens="deny"))
-    assert found(review(message, fields)) == [(TOKEN, path)]
+def denying(body: bytes, kind: str, encoding: str = "") -> Message:
+    message = request("/loki/api/v1/push", b"", kind, host="loki", route=lane(role="logging", tokens="deny"))
+    part = Part("body", body, content_type=kind, content_encoding=encoding)
+    return replace(message, parts=(*message.parts[:-1], part))
+
+
+@pytest.mark.parametrize(("body", "kind", "paths"), LEAKED_TOKENS.values(), ids=LEAKED_TOKENS.keys())
+def test_tokens_on_a_lane_that_denies_them(body: bytes, kind: str, paths: list[str]) -> None:
+    assert found(review(denying(body, kind), fields)) == [(TOKEN, path) for path in paths]
+
+
+@pytest.mark.parametrize(("body", "kind", "paths"), LEAKED_TOKENS.values(), ids=LEAKED_TOKENS.keys())
+def test_they_are_found_and_removed_in_a_compressed_body_too(body: bytes, kind: str, paths: list[str]) -> None:
+    message = denying(gzip.compress(body), kind, "gzip")
+    findings = [finding for _, finding in review(message, fields).findings]
+    assert [finding.path for finding in findings] == paths
+    left = redact(message.parts[-1].data, findings, "mask")
+    assert left is not None
+    text = gzip.decompress(left)
+    assert V1.encode() not in text
+    assert V2.encode() not in text
+    assert text.count(b"***") == len(paths)
 
 
 def test_a_token_in_a_line_is_found_to_the_byte() -> None:
