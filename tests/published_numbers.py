@@ -54,6 +54,7 @@ PUBLISHED = (
 
 LITERALS = frozenset(number for number, _brand, _luhn in PUBLISHED)
 
+_LITERAL = re.compile(rf"(?<![0-9])(?:{'|'.join(sorted(LITERALS))})(?![0-9])")
 # Digits as people write them: plain, or in groups. No letter, digit or decimal point before, none of the first two after.
 _WRITTEN = re.compile(r"(?<![0-9A-Za-z.+-])[0-9](?:[ -]?[0-9]){12,18}(?![0-9A-Za-z])")
 _GROUPS = re.compile(r"[0-9]{4}([ -])(?:[0-9]{4}\1[0-9]{4}\1[0-9]{1,7}|[0-9]{6}\1[0-9]{4,5})")
@@ -72,7 +73,7 @@ def card_numbers_in(text: str) -> list[tuple[int, int]]:
     The others must begin as issued numbers do and pass Luhn, and stand plain or in a card's own groups: clocks in
     milliseconds, object addresses and UUIDs are no card numbers.
     """
-    spans = [(m.start(), m.end()) for number in LITERALS for m in re.finditer(rf"(?<!\d){number}(?!\d)", text)]
+    spans = [match.span() for match in _LITERAL.finditer(text)]
     for match in _WRITTEN.finditer(text):
         written = match.group()
         digits = re.sub(r"\D", "", written)
