@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Mapping
 
 from rich.console import Console
@@ -17,7 +19,9 @@ _STYLE: Mapping[str, str] = {"passed": "green", "reported": "yellow", "redacted"
 
 def console() -> Console:
     """Standard output. Where it is no terminal, lines are as wide as the table needs, and plain."""
-    out = Console(highlight=False, soft_wrap=False)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without Unicode shows marks, not a traceback
+    out = Console(highlight=False)
     return out if out.is_terminal else Console(highlight=False, width=WIDTH)
 
 

@@ -225,6 +225,13 @@ def test_a_sidecar_that_does_not_start_is_said_so(monkeypatch, capsys):
     assert "could not start: the sidecar ended with exit code 3" in capsys.readouterr().err
 
 
+def test_it_needs_no_terminal_that_knows_unicode(tmp_path: Path):
+    code = "import sys, proxy.demo.report as r; out = r.console(); out.print('通過型 … done')"
+    plain = environment(tmp_path) | {"PYTHONIOENCODING": "ascii"}
+    ended = subprocess.run([sys.executable, "-c", code], env=plain, capture_output=True, text=True, check=True)
+    assert ended.stdout.endswith("? done\n")
+
+
 def test_an_unknown_mode(capsys):
     assert main("lenient") == 2
     assert "no such mode: lenient" in capsys.readouterr().err
