@@ -33,13 +33,20 @@ from tests.published_numbers import luhn  # noqa: E402
 from tests.sidecar import Sidecar, free_port, launch, policy_document  # noqa: E402
 
 PROXY_CORE, LOAD_CORE = (0, 1) if (os.cpu_count() or 1) > 1 else (0, 0)
+ALONE = "origin alone"
 ANSWER = '{"ok":true}'
 
 
-def bodies(count: int = 16, size: int = 1024) -> list[bytes]:
-    """Order events of a shop as its log shipper sends them, of ``size`` bytes: clocks, ids and prices, no card.
+PAYLOADS = {
+    "log": "log events: clock, trace id, customer, amounts",
+    "order": "order events: the same, and four 13-digit article codes (JAN), which begin like a Visa number",
+}
 
-    No article number passes Luhn by chance: Presidio would take it for a card, and refuse instead of forwarding.
+
+def bodies(payload: str, count: int = 16, size: int = 1024) -> list[bytes]:
+    """What a shop's log shipper sends, ``size`` bytes each, without a card.
+
+    No article code passes Luhn by chance: Presidio would take it for a card, and refuse instead of forwarding.
     """
     dice = random.Random(20261122)
 
@@ -54,7 +61,8 @@ def bodies(count: int = 16, size: int = 1024) -> list[bytes]:
             "trace_id": f"{dice.getrandbits(128):032x}",
             "order_id": f"ORD-{dice.randrange(10**8):08d}",
             "customer": {"id": dice.randrange(10**6), "prefecture": dice.choice(["東京都", "大阪府", "福岡県"])},
-            "items": [{"jan": article(), "price": dice.randrange(500, 20000)} for _ in range(4)],
+            "prices": [dice.randrange(500, 20000) for _ in range(4)],
+            "articles": [article() for _ in range(4)] if payload == "order" else [],
             "duration_ms": dice.randrange(2000),
             "message": "",
         }
@@ -183,9 +191,9 @@ class Row:
     errors: int
 
 
-def compete(urls: dict[str, str], arguments: argparse.Namespace) -> list[Row]:
+def compete(urls: dict[str, str], payload: str, arguments: argparse.Namespace) -> list[Row]:
     """The rounds, interleaved, after one short round each to warm up."""
-    sent = bodies()
+    sent = bodies(payload)
     rounds: dict[str, list[load.Round]] = {name: [] for name in urls}
     for turn in range(arguments.rounds + 1):
         for name, url in urls.items():
@@ -193,7 +201,7 @@ def compete(urls: dict[str, str], arguments: argparse.Namespace) -> list[Row]:
             got = load.measure(url, sent, connections=arguments.connections, seconds=seconds, core=LOAD_CORE)
             if turn:
                 rounds[name].append(got)
-                print(f"  round {turn}  {name:<28} {got.requests_per_second:8.0f} requests/s", file=sys.stderr)
+                print(f"  {payload} {turn}  {name:<28} {got.requests_per_second:8.0f} requests/s", file=sys.stderr)
     return [
         Row(
             name,
@@ -216,7 +224,9 @@ def table(rows: list[Row]) -> str:
     ]
     for row in rows:
         spread = f"{row.lowest:.0f} - {row.highest:.0f}"
-        ratio = "" if row is ours else f"{ours.requests_per_second / row.requests_per_second:.2f} x"
+        ratio = (
+            "" if row is ours or row.name == ALONE else f"{ours.requests_per_second / row.requests_per_second:.2f} x"
+        )
         lines.append(
             f"{row.name:<28} {row.requests_per_second:>10.0f} {spread:>15} {row.p50_ms:>8.2f} {row.p99_ms:>8.2f} "
             f"{row.errors:>7} {ratio:>11}"
@@ -242,20 +252,22 @@ def run(arguments: argparse.Namespace) -> int:
             "sekisho run, enforcing": ours.url("bench", "/"),
             "mitmdump, no addon": f"http://127.0.0.1:{plain}/",
             "mitmdump + Presidio addon": f"http://127.0.0.1:{presidio}/",
-            "origin alone": f"http://127.0.0.1:{origin}/",
+            ALONE: f"http://127.0.0.1:{origin}/",
         }
-        rows = compete(urls, arguments)
+        tables = {payload: compete(urls, payload, arguments) for payload in PAYLOADS}
         busy = memory(ours.process.pid)
     print(f"1 KB JSON POSTs, {arguments.connections} connections,", end=" ")
     print(f"medians of {arguments.rounds} interleaved rounds of {arguments.seconds:g} s;")
-    print(f"driven by {load.driver()}, origin {origin_name}; one core for the proxy, one for load and origin\n")
-    print(table(rows))
+    print(f"driven by {load.driver()}, origin {origin_name}; one core for the proxy, one for load and origin")
+    for payload, rows in tables.items():
+        print(f"\n{PAYLOADS[payload]}\n{table(rows)}")
     print(f"\nsekisho run: ready after {ours.ready_after:.2f} s; idle {idle.rss / 1e6:.0f} MB resident", end="")
     print(f" ({idle.pss / 1e6:.0f} MB proportional); after the load {busy.rss / 1e6:.0f} MB")
     if arguments.json:
-        figures = {"rows": [asdict(row) for row in rows], "ready_after": ours.ready_after, "idle": asdict(idle)}
+        found = {payload: [asdict(row) for row in rows] for payload, rows in tables.items()}
+        figures = {"tables": found, "ready_after": ours.ready_after, "idle": asdict(idle)}
         Path(arguments.json).write_text(json.dumps(figures, indent=1) + "\n")
-    return 1 if any(row.errors for row in rows) else 0
+    return 1 if any(row.errors for rows in tables.values() for row in rows) else 0
 
 
 def main() -> int:

@@ -93,7 +93,9 @@ def test_every_gap_reason_is_explained(reason):
     assert len([row for row in rows(reason) if not row.split(" | ")[1].isdigit()]) == 1
 
 
-ANSWERS = {uri.rpartition(":")[2]: status for uri, status in STATUS.items()} | {w: r.status for w, r in REFUSALS.items()}
+ANSWERS = {uri.rpartition(":")[2]: status for uri, status in STATUS.items()} | {
+    w: r.status for w, r in REFUSALS.items()
+}
 
 
 @pytest.mark.parametrize("word", ANSWERS)
