@@ -100,7 +100,7 @@ def _read_fields(lines: list[bytearray]) -> IndexedHeaders:
         if line.startswith((b" ", b"\t")):
             raise Malformed("malformed")
         name, colon, value = _clean(line).partition(b":")
-        value = value.strip()
+        value = value.strip(b" \t")
         if not colon or not name:
             raise Malformed("malformed")
         if name.lower() == b"transfer-encoding" and value.lower() != b"chunked":

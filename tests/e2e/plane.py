@@ -6,14 +6,15 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from proxy.host import Host
 from proxy.message import Action, Decision, Message
 from proxy.metrics import RecordingMeter
-from proxy.policy import Policy
+from proxy.policy import Policy, load
+from tests.e2e.origin import OK, Origin, Reply, exchange, origin
 from tests.sidecar import policy_document
 
 PAN = "4111111111111111"
@@ -88,6 +89,13 @@ class Plane:
     guard: Any
     meter: RecordingMeter
 
+    origin: Origin = field(default_factory=Origin)
+    """The origin of the only lane, where there is one."""
+
+    async def ask(self, data: bytes, **options: Any) -> bytes:
+        """What the lane answers."""
+        return await exchange(self.port(), data, **options)
+
     def port(self, lane: str = "lane") -> int:
         return self.host.addresses[lane][1]
 
@@ -98,8 +106,6 @@ def policy(base: Path, *lanes: dict[str, Any], **top: Any) -> Policy:
     for row in rows:
         if row.get("upstream") == "forward":
             del row["role"]
-    from proxy.policy import load
-
     path = base / "plane.yaml"
     path.write_text(json.dumps(policy_document(base, rows, **top)))
     return load(path)
@@ -118,4 +124,15 @@ async def plane(guard: Any, meter: RecordingMeter | None = None) -> AsyncIterato
         asyncio.get_running_loop().set_exception_handler(None)
 
 
-__all__ = ["ALLOW", "BLOCK", "FAILED", "GAP", "PAN", "Plane", "ScriptedGuard", "plane", "policy", "redacted", "replace"]
+@asynccontextmanager
+async def lane(base: Path, reply: Reply = OK, *, script: dict[str, Any] | None = None, **options: Any) -> AsyncIterator[Plane]:
+    """An origin and a plane with one lane to it, under a scripted guard. Policy keys go in as ``mode`` and ``limits``."""
+    top = {name: options.pop(name) for name in ("mode", "limits") if name in options}
+    async with origin(reply) as server:
+        guard = ScriptedGuard(policy(base, {"upstream": server.url, **options}, **top), **(script or {}))
+        async with plane(guard) as running:
+            running.origin = server
+            yield running
+
+
+__all__ = ["ALLOW", "BLOCK", "FAILED", "GAP", "PAN", "Plane", "ScriptedGuard", "lane", "plane", "policy", "redacted"]

@@ -1,0 +1,282 @@
+from __future__ import annotations
+
+import pytest
+from mitmproxy import connection, http
+
+from proxy.http_flows import (
+    CannotPut,
+    Context,
+    label,
+    limit_codings,
+    put,
+    request_message,
+    response_message,
+    sealed_by,
+)
+from proxy.policy_routes import Route
+
+ROUTE = Route("lane", "logging")
+
+
+def request(target=b"/a", fields=(), content=b"", trailers=None, method=b"POST", authority=b""):
+    headers = http.Headers([(b"Host", b"h"), *fields])
+    return http.Request("h", 80, method, b"http", authority, target, b"HTTP/1.1", headers, content, trailers, 0, 0)
+
+
+def flow_with(response):
+    client = connection.Client(peername=("127.0.0.1", 1), sockname=("127.0.0.1", 2))
+    flow = http.HTTPFlow(client, connection.Server(address=None))
+    flow.request, flow.response = request(b"/a?b"), response
+    return flow
+
+
+def response(reason=b"OK", fields=(), content=b"", trailers=None, status=200):
+    return http.Response(b"HTTP/1.1", status, reason, http.Headers(list(fields)), content, trailers, 0, 0)
+
+
+def named(message):
+    return [(part.name, part.data) for part in message.parts]
+
+
+PARTS = {
+    "plain": (request(), [("path", b"/a"), ("header:host", b"h")]),
+    "query": (request(b"/a?x=1&y"), [("path", b"/a"), ("query", b"x=1&y"), ("header:host", b"h")]),
+    "second question mark": (request(b"/a?x?y"), [("path", b"/a"), ("query", b"x?y"), ("header:host", b"h")]),
+    "odd method": (request(method=b"4111"), [("method", b"4111"), ("path", b"/a"), ("header:host", b"h")]),
+    "authority": (request(authority=b"h:80"), [("host", b"h:80"), ("path", b"/a"), ("header:host", b"h")]),
+    "repeated header": (
+        request(fields=[(b"Accept", b"1"), (b"accept", b"2")]),
+        [("path", b"/a"), ("header:host", b"h"), ("header:accept", b"1"), ("header:accept", b"2")],
+    ),
+    "unknown header": (
+        request(fields=[(b"X-My", b"v")]),
+        [("path", b"/a"), ("header:host", b"h"), ("header-name", b"X-My"), ("header:x-my", b"v")],
+    ),
+    "empty unknown header": (
+        request(fields=[(b"X-My", b"")]),
+        [("path", b"/a"), ("header:host", b"h"), ("header-name", b"X-My")],
+    ),
+    "number as name": (
+        request(fields=[(b"X-4111111", b"v")]),
+        [("path", b"/a"), ("header:host", b"h"), ("header-name", b"X-4111111"), ("header:?", b"v")],
+    ),
+    "cookies": (
+        request(fields=[(b"Cookie", b"a=1; b=2;; c")]),
+        [("path", b"/a"), ("header:host", b"h"), ("cookie:a", b"a=1"), ("cookie:b", b" b=2"), ("cookie:c", b" c")],
+    ),
+    "framing": (
+        request(fields=[(b"CONTENT-LENGTH", b"2"), (b"Transfer-Encoding", b"chunked")], content=b"hi"),
+        [("path", b"/a"), ("header:host", b"h"), ("body", b"hi")],
+    ),
+    "trailers": (
+        request(content=b"hi", trailers=http.Headers([(b"X-T", b"v")])),
+        [("path", b"/a"), ("header:host", b"h"), ("body", b"hi"), ("trailer-name", b"X-T"), ("trailer:x-t", b"v")],
+    ),
+}
+
+
+@pytest.mark.parametrize(("made", "expected"), PARTS.values(), ids=PARTS.keys())
+def test_request_parts(made, expected):
+    assert named(request_message(made, Context(ROUTE))) == expected
+
+
+def test_request_message():
+    fields = [
+        (b"Content-Type", b"application/json"),
+        (b"Content-Encoding", b"gzip"),
+        (b"traceparent", b"00-a-b-01"),
+        (b"X-Request-Id", b"r1"),
+    ]
+    message = request_message(request(b"/a?b=1", fields, b"{}"), Context(ROUTE, "1.2.3.4:5", "gap"))
+    assert (message.route, message.direction, message.protocol) == (ROUTE, "request", "http")
+    assert (message.host, message.port, message.method, message.path) == ("h", 80, "POST", "/a")
+    assert (message.peer, message.gap, message.traceparent, message.request_id) == ("1.2.3.4:5", "gap", "00-a-b-01", "r1")
+    body = message.parts[-1]
+    assert (body.name, body.content_type, body.content_encoding) == ("body", "application/json", "gzip")
+    query = message.parts[1]
+    assert (query.name, query.content_type) == ("query", "application/x-www-form-urlencoded")
+
+
+def test_a_destination_the_client_chose_is_a_part():
+    assert ("host", b"h") in named(request_message(request(), Context(ROUTE, chosen=True)))
+
+
+def test_response_message():
+    made = response(b"Odd", [(b"Set-Cookie", b"a=1"), (b"set-cookie", b"b=2")], b"hi", status=299)
+    message = response_message(flow_with(made), Context(ROUTE, "p"))
+    assert named(message) == [
+        ("reason", b"Odd"),
+        ("header:set-cookie", b"a=1"),
+        ("header:set-cookie", b"b=2"),
+        ("body", b"hi"),
+    ]
+    assert (message.direction, message.status, message.method, message.path) == ("response", 299, "POST", "/a")
+
+
+@pytest.mark.parametrize("reason", [b"OK", b"Not Found", b""])
+def test_standard_phrases_are_no_parts(reason):
+    assert named(response_message(flow_with(response(reason)), Context(ROUTE))) == []
+
+
+def test_every_forwarded_byte_is_in_a_part():
+    """What is left of the head when all parts are taken out: framing, punctuation and well-known names."""
+    fields = [(b"Cookie", b"a=secret1; b=secret2"), (b"X-secret3", b"secret4"), (b"Accept", b"secret5")]
+    made = request(b"/secret6?secret7", fields, b"secret8", http.Headers([(b"secret9", b"secret0")]), b"SECRETA")
+    joined = b"\n".join(part.data for part in request_message(made, Context(ROUTE)).parts)
+    for number in b"1234567890":
+        assert b"secret%c" % number in joined
+    assert b"SECRETA" in joined
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        (b"X-Trace-Id", "x-trace-id"),
+        (b"x-amz-content-sha256", "x-amz-content-sha256"),
+        (b"411111", "?"),
+        (b"x" * 65, "?"),
+        (b"a b", "?"),
+        (b"\xff", "?"),
+        (b"", "?"),
+    ],
+)
+def test_label(name, shown):
+    assert label(name) == shown
+
+
+def edited(made, edits):
+    """The message after each named part has been replaced; several parts of one name by position."""
+    parts = request_message(made, Context(ROUTE)).parts
+    new = {index: edits[part.name] for index, part in enumerate(parts) if part.name in edits}
+    assert len(new) >= len(edits)
+    put(made, parts, new)
+    return made.data
+
+
+def test_put_body_fixes_the_length_and_nothing_else():
+    fields = [(b"CoNtent-LENGTH", b"4"), (b"X-A", b" 1")]
+    data = edited(request(fields=fields, content=b"1234"), {"body": b"12"})
+    assert data.content == b"12"
+    assert data.headers.fields == ((b"Host", b"h"), (b"CoNtent-LENGTH", b"2"), (b"X-A", b" 1"))
+
+
+def test_put_chunked_body_adds_no_length():
+    data = edited(request(fields=[(b"Transfer-Encoding", b"chunked")], content=b"1234"), {"body": b"12"})
+    assert data.headers.fields == ((b"Host", b"h"), (b"Transfer-Encoding", b"chunked"))
+
+
+def test_put_header_leaves_the_length():
+    data = edited(request(fields=[(b"Content-Length", b"2"), (b"Accept", b"x")], content=b"hi"), {"header:accept": b"y"})
+    assert data.headers.fields == ((b"Host", b"h"), (b"Content-Length", b"2"), (b"Accept", b"y"))
+
+
+def test_put_path_and_query():
+    assert edited(request(b"/a/1?b=2?c"), {"path": b"/a/*"}).path == b"/a/*?b=2?c"
+    assert edited(request(b"/a/1?b=2?c"), {"query": b"b=*"}).path == b"/a/1?b=*"
+
+
+def test_put_one_cookie_of_many():
+    made = request(fields=[(b"Cookie", b"a=1; b=2 ;; c=3")])
+    parts = request_message(made, Context(ROUTE)).parts
+    (index,) = [index for index, part in enumerate(parts) if part.name == "cookie:b"]
+    put(made, parts, {index: b" b=*"})
+    assert made.data.headers.fields[1] == (b"Cookie", b"a=1; b=*;; c=3")
+
+
+def test_put_two_cookies_at_once():
+    made = request(fields=[(b"Cookie", b"a=1; a=2")])
+    parts = request_message(made, Context(ROUTE)).parts
+    put(made, parts, {index: b"a=*" for index, part in enumerate(parts) if part.name == "cookie:a"})
+    assert made.data.headers.fields[1] == (b"Cookie", b"a=*;a=*")
+
+
+def test_put_name_and_value_of_one_header():
+    data = edited(request(fields=[(b"X-1", b"1")]), {"header-name": b"X-*", "header:x-1": b"*"})
+    assert data.headers.fields[1] == (b"X-*", b"*")
+
+
+def test_put_trailer():
+    made = request(content=b"hi", trailers=http.Headers([(b"X-T", b"1"), (b"X-U", b"2")]))
+    assert edited(made, {"trailer:x-u": b"*"}).trailers.fields == ((b"X-T", b"1"), (b"X-U", b"*"))
+
+
+def test_put_reason():
+    made = response(b"card 1")
+    parts = response_message(flow_with(made), Context(ROUTE)).parts
+    put(made, parts, {0: b"card *"})
+    assert made.data.reason == b"card *"
+
+
+@pytest.mark.parametrize(
+    "edits",
+    [
+        {"path": b"/a b"},
+        {"path": b"/a\r\nX: 1"},
+        {"query": b"a=\n"},
+        {"method": b"POST"},
+        {"header:accept": b"a\r\nX: 1"},
+        {"header-name": b"X Y"},
+        {"header-name": b""},
+        {"cookie:a": b"a=1;b=2"},
+        {"cookie:a": b"a=\x00"},
+    ],
+)
+def test_what_would_break_the_message_is_not_put(edits):
+    made = request(b"/a?b", [(b"Accept", b"x"), (b"X-Y", b"1"), (b"Cookie", b"a=1")], method=b"ODD")
+    with pytest.raises(CannotPut):
+        edited(made, edits)
+
+
+SEALS = {
+    "content-digest": [(b"Content-Digest", b"sha-256=:x:")],
+    "digest": [(b"Digest", b"x")],
+    "content-md5": [(b"Content-MD5", b"x")],
+    "etag": [(b"ETag", b'"x"')],
+    "signature": [(b"Signature", b"x")],
+    "x-amz-content-sha256": [(b"X-Amz-Content-Sha256", b"0" * 64)],
+    "x-amz-checksum": [(b"x-amz-checksum-crc32", b"x")],
+    "content-encoding: aws-chunked": [(b"Content-Encoding", b"gzip,aws-chunked")],
+    "authorization": [(b"Authorization", b"AWS4-HMAC-SHA256 Credential=x")],
+    "x-hub-signature-256": [(b"X-Hub-Signature-256", b"x")],
+    "": [(b"Authorization", b"Bearer x"), (b"X-Amz-Content-Sha256", b"UNSIGNED-PAYLOAD"), (b"If-Match", b'"x"')],
+}
+
+
+@pytest.mark.parametrize(("seal", "fields"), SEALS.items(), ids=lambda value: value if isinstance(value, str) else "")
+def test_sealed_by(seal, fields):
+    assert sealed_by(request(fields=fields)) == seal
+
+
+def test_sealed_by_query():
+    assert sealed_by(request(b"/a?X-Amz-Signature=x")) == "query signature"
+
+
+def test_a_part_of_a_file_cannot_be_redacted():
+    assert sealed_by(response(fields=[(b"Content-Range", b"bytes 0-1/2")])) == "content-range"
+    assert sealed_by(response(fields=[(b"ETag", b'W/"x"')])) == "etag"
+    assert sealed_by(response()) == ""
+
+
+@pytest.mark.parametrize(
+    ("asked", "left"),
+    [
+        ("gzip, deflate, br, zstd", "gzip, deflate, br, zstd"),
+        ("gzip;q=1.0,identity; q=0.5", "gzip;q=1.0,identity; q=0.5"),
+        ("gzip, compress, br", "gzip, br"),
+        ("*", "identity"),
+        ("compress", "identity"),
+        ("gzip, *;q=0", "gzip"),
+        ("dcb, gzip", "gzip"),
+        ("", ""),
+    ],
+)
+def test_limit_codings(asked, left):
+    headers = http.Headers([(b"Accept-Encoding", asked.encode())])
+    limit_codings(headers)
+    assert headers["accept-encoding"] == left
+
+
+def test_limit_codings_adds_nothing():
+    headers = http.Headers([])
+    limit_codings(headers)
+    assert headers.fields == ()
