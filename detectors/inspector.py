@@ -50,16 +50,18 @@ class Inspector:
         content_encoding: str = "",
         charset: str | None = None,
         *,
+        key: str = "",
         limits: Limits | None = None,
     ) -> Inspection:
         """What was found in ``body`` and what could not be looked at. Never raises for bad bytes: a defect of ours is
-        a Gap ``inspector-error`` over all of them. Offsets are bytes of ``body``."""
+        a Gap ``inspector-error`` over all of them. Offsets are bytes of ``body``. ``key``: the name these bytes go by
+        outside of themselves (a header's ``X-CVV``)."""
         declared = content_type.strip()
         if charset:
             declared = f"{declared or 'text/plain'}; charset={charset}"
         walk = Walk(self._sieve, self._team, self._recognition, limits or self._limits)
         try:
-            walk.run(body, _lower_type(declared), content_encoding)
+            walk.run(body, _lower_type(declared), content_encoding, key)
         except Exception:  # noqa: BLE001 - whatever the bytes did to us, they are not known to be clean
             walk.gaps.append(Gap("inspector-error", 0, len(body)))
         return Inspection(settle(walk.findings), tuple(dict.fromkeys(walk.gaps)))
@@ -85,7 +87,9 @@ class Inspector:
             if isinstance(item, Peel):
                 view = child_of(view, item, view.content_type)
         label = charset.charset_of(view.content_type)
-        view = _in_utf8(view, label, purse)
+        whole = _in_utf8(view, label, purse)
+        if whole is not view:
+            view, label = whole, ""
         decoder = multipart.peel if view.content_type.startswith("multipart/") else structure_of(view)
         for item in (decoder or json_text.peel)(view.data, Ask(view.content_type, (), purse)):
             if isinstance(item, Peel) and item.key:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+_PREFIX = re.compile(r"^x[-_]", re.IGNORECASE)
+"""``X-CVV``: the old prefix of header fields says nothing (RFC 6648)."""
 _FOLD = re.compile(r"[\s_\-.\[\]:@'\"]+")
 
 
@@ -92,7 +94,7 @@ def names(path: str, key: str) -> tuple[str, ...]:
     ``$.card.number`` gives ``number``, ``cardnumber``; ``card[number]`` likewise.
     """
     steps = [step for step in re.split(r"[.\[\]/$'\"]+", path) if step and not step.isdigit()]
-    own = fold(key) if key else (fold(steps[-1]) if steps else "")
+    own = fold(_PREFIX.sub("", key)) if key else (fold(steps[-1]) if steps else "")
     if not own:
         return ()
     parents = [fold(step) for step in steps if fold(step)]

@@ -21,7 +21,7 @@ REMOVED = b"***"
 def redact(body: bytes, findings: Sequence[Finding], style: Style, numbers: Numbers = "string") -> bytes | None:
     """``body`` without the found data, or ``None`` where it cannot be put back.
 
-    ``findings`` must come from one inspection of exactly these bytes. ``numbers`` says what becomes of a JSON number:
+    ``findings`` must come from inspections of exactly these bytes. ``numbers`` says what becomes of a JSON number:
     a string that shows the mask, or ``0`` for receivers with a strict schema.
     """
     edits: dict[int, list[Edit]] = {}
@@ -38,19 +38,22 @@ def redact(body: bytes, findings: Sequence[Finding], style: Style, numbers: Numb
 
 
 def _carry_out(body: bytes, edits: dict[int, list[Edit]], views: dict[int, View]) -> bytes | None:
-    while True:
-        view = max(views.values(), key=_height, default=None)
-        if view is None:
-            return body
-        own = edits.pop(id(view))
+    of_body: list[Edit] = []
+    while views:
+        view = max(views.values(), key=_height)
+        own = _merged(edits.pop(id(view)))
         del views[id(view)]
         if view.parent is None or view.peel is None:
-            return None if views or view.data != body else apply_edits(body, _merged(own))
-        lifted = view.peel.hook.wrap(_merged(own))
+            if view.data != body:
+                return None
+            of_body += own
+            continue
+        lifted = view.peel.hook.wrap(own)
         if lifted is None:
             return None
         views[id(view.parent)] = view.parent
         edits.setdefault(id(view.parent), []).extend(lifted)
+    return apply_edits(body, _merged(of_body))
 
 
 def _height(view: View) -> int:

@@ -59,13 +59,13 @@ class Walk:
         self.findings: list[Finding] = []
         self.gaps: list[Gap] = []
 
-    def run(self, body: bytes, content_type: str, content_encoding: str) -> None:
+    def run(self, body: bytes, content_type: str, content_encoding: str, key: str = "") -> None:
         """Fills ``findings`` and ``gaps``. Raises nothing but what a defect would raise."""
-        root = View(body, content_type=content_type)
+        root = View(body, content_type=content_type, key=key)
         try:
             if len(body) > self._limits.body:
                 self.gaps.append(Gap("too-large", self._limits.body, len(body)))
-                root = View(body[: self._limits.body], content_type=content_type)
+                root = View(body[: self._limits.body], content_type=content_type, key=key)
             if content_encoding.strip().lower() in ("", "identity"):
                 self._visit(root)
                 return

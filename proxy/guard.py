@@ -47,9 +47,15 @@ class Inspects(Protocol):
     """What the guard needs of a ``detectors.Inspector``."""
 
     def inspect(
-        self, body: bytes, content_type: str = "", content_encoding: str = "", *, limits: Limits | None = None
+        self,
+        body: bytes,
+        content_type: str = "",
+        content_encoding: str = "",
+        *,
+        key: str = "",
+        limits: Limits | None = None,
     ) -> Inspection:
-        """What is in ``body``, and what could not be looked at."""
+        """What is in ``body``, and what could not be looked at. ``key``: the name it goes by."""
 
     def quiet(self, data: bytes, content_type: str = "") -> bool:
         """True: ``inspect`` would find nothing in ``data``, and leave no gap."""
@@ -186,8 +192,10 @@ class Guard:
 
     def _inspect(self, part: Part, message: Message) -> Inspection:
         """What is in one part. Raises if the inspector's answer cannot be true: it may have read something else."""
+        kind, _, name = part.name.partition(":")
+        key = name if kind in ("header", "trailer") else ""
         found = self._inspector.inspect(
-            part.data, part.content_type, part.content_encoding, limits=message.route.limits
+            part.data, part.content_type, part.content_encoding, key=key, limits=message.route.limits
         )
         if not isinstance(found, Inspection):
             raise TypeError("the inspector gave no inspection")

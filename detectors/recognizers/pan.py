@@ -27,7 +27,7 @@ _MASK = frozenset("*xX#•＊●")
 _WORDS_BEFORE = 48
 """Characters before a number in which a context word counts."""
 _MIN_KEYED, _MIN, _MAX = 10, 12, 19
-_HASH = re.compile(r"[0-9a-fA-F]{24,}|[0-9A-Za-z+/]{28,}")
+_HASH = re.compile(r"[0-9a-fA-F]{24,}|(?=[0-9A-Za-z]*[a-z])(?=[0-9A-Za-z]*[A-Z])[0-9A-Za-z]{28,}")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _STANDARD = {
     (4, 6, 5),

@@ -206,6 +206,10 @@ def test_fields_are_decoded_values_with_their_names(inspector):
     assert [(v.key, v.data.decode()) for v in inspector.fields(form, FORM + "; charset=shift_jis")] == [
         ("ClientField1", "テスト"), ("CardNo", ""), ("Token", "ab+c"),
     ]  # fmt: skip
+    raw = "ClientField1=テスト&CardNo=".encode("cp932")
+    assert [(v.key, v.data.decode()) for v in inspector.fields(raw, FORM + "; charset=Windows-31J")] == [
+        ("ClientField1", "テスト"), ("CardNo", ""),
+    ]  # fmt: skip
     body = b'{"card":{"number":"1"},"n":2}'
     assert [(v.key, v.path, v.data, v.to_root(0, len(v.data))) for v in inspector.fields(body, JSON)] == [
         ("number", "$.card.number", b"1", (19, 20)), ("n", "$.n", b"2", (27, 28)),
@@ -251,3 +255,11 @@ def test_self_check(inspector, monkeypatch):
     monkeypatch.setattr("detectors.recognition.Recognition.look", lambda *_: iter(()))
     with pytest.raises(RuntimeError):
         inspector.self_check()
+
+
+def test_bytes_may_go_by_a_name_outside_of_themselves(inspector):
+    assert [f.entity for f in inspector.inspect(b"123", key="X-CVV").findings] == [SECURITY_CODE]
+    assert [(f.entity, f.confidence) for f in inspector.inspect(N.encode(), key="X-Order-Id").findings] == [
+        (PAN, "low")
+    ]
+    assert inspector.inspect(b"123", key="X-Count").findings == ()

@@ -17,6 +17,7 @@ def test_case_and_separators_do_not_tell_names_apart(spelling):
         ("card[number]", "", ("number", "cardnumber")),
         ("$.items[3].cvv", "cvv", ("cvv", "itemscvv")),
         ("CardNo", "CardNo", ("cardno",)),
+        ("", "X-CVV", ("cvv",)),
         ("", "", ()),
     ],
 )

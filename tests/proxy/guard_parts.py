@@ -55,7 +55,13 @@ class FakeInspector:
         self.limits: Limits | None = None
 
     def inspect(
-        self, body: bytes, content_type: str = "", content_encoding: str = "", *, limits: Limits | None = None
+        self,
+        body: bytes,
+        content_type: str = "",
+        content_encoding: str = "",
+        *,
+        key: str = "",
+        limits: Limits | None = None,
     ) -> Inspection:
         self.inspected.append(body)
         self.limits = limits

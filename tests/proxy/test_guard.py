@@ -537,3 +537,9 @@ def test_what_a_record_keeps_of_an_ordinary_request(real):
     assert (event["method"], event["path"], event["request_id"]) == ("HEAD", "/x-api/v1/Hosts", "xhr-7d444840-9dc0")
     assert event["traceparent"] == asked.traceparent
     assert event["findings"][0]["fingerprint"] == hmac.new(b"k" * 32, PAN.encode(), "sha256").hexdigest()
+
+
+def test_a_header_is_read_under_its_name(real):
+    asked = message(Part("header-name", b"X-CVV"), Part("header:x-cvv", b"123"))
+    assert real.guard.quick(asked) is None
+    assert refused(real.guard.check(asked), 403, "card-data")

@@ -40,6 +40,7 @@ def test_every_published_number_is_found_bare():
     [
         (f"order_id={VISA}", "key says otherwise"),
         (f"trace: {VISA}", ""),
+        (f"/cards/{VISA}/charge/of/the/month", ""),
         (f"1.{VISA}", "decimal fraction"),
         (f"deadbeef{VISA}abcdef00", "inside a hash or token"),
         ("41 111 1111 1111 111 1", "irregular grouping"),
