@@ -1,0 +1,105 @@
+r"""Base64 and base64url, in any text: runs of 16 characters or more, with or without padding and line breaks.
+
+Evasion: a number in a Basic header, a cookie, a data URL; base64 behind other text of its alphabet (``/pay/NDEx…``),
+which shifts the groups of four: a run is read at all four offsets. Line breaks may be MIME's or their escapes (``\n``).
+Limits: output ≤ ¾ of the input. Runs that decode to neither text, digits nor a magic are names, hashes and keys.
+JSON Web Tokens are signed: their pieces are read, and cannot be put back.
+Source: RFC 4648 §4, §5; RFC 2045 §6.8; RFC 7515 §3.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from binascii import a2b_base64
+from collections.abc import Iterator
+
+from detectors.decoders.offsets import Encode, Whole
+from detectors.decoders.weaver import near
+from detectors.model import Ask, Gap, Peel
+
+_BREAK = rb"(?:\r?\n[ \t]*+|(?:\\+r)?\\+n)"
+_LETTERS = rb"[A-Za-z0-9+/_-]"
+_RUN = re.compile(
+    rb"(?<![A-Za-z0-9+/_-])" + _LETTERS + rb"{16,}+"
+    rb"(?:" + _BREAK + _LETTERS + rb"{4,}+(?=[=\r\n<\"'\\]|\Z))*+(?:" + _BREAK + rb")?={0,2}+"
+)  # fmt: skip
+_JWT = re.compile(rb"(?<![A-Za-z0-9_-])e[wy][A-Za-z0-9_-]{6,}+\.[A-Za-z0-9_-]{4,}+\.[A-Za-z0-9_-]*+")
+_BREAKS = re.compile(_BREAK)
+_NO_LETTERS = re.compile(rb"[^A-Za-z0-9+/=]++")
+_URL_SAFE = bytes.maketrans(b"-_", b"+/")
+_DIGITS = re.compile(rb"[0-9](?:[^0-9]?[0-9]){7}")
+_MAGIC = (b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"x\x01", b"x\x5e", b"x\x9c", b"x\xda", b"PK\x03\x04")
+_PRINTABLE = bytes((9, 10, 13, *range(32, 127)))
+
+
+def _again(raw: bytes, data: bytes) -> Encode | None:
+    """How to spell edited bytes as the run was: alphabet, padding, line breaks. ``None``: it was not canonical."""
+    encode_all = base64.urlsafe_b64encode if re.search(rb"[-_]", raw) else base64.b64encode
+    breaks = _BREAKS.search(raw)
+    width, between = (breaks.start(), breaks[0]) if breaks else (0, b"")
+    padded = raw.endswith(b"=") or len(_BREAKS.sub(b"", raw)) % 4 == 0
+    tail = between if between and raw.endswith(between) else b""
+
+    def encode(text: bytes) -> bytes:
+        spelled = encode_all(text) if padded else encode_all(text).rstrip(b"=")
+        if width:
+            spelled = between.join(spelled[i : i + width] for i in range(0, len(spelled), width))
+        return spelled + tail
+
+    return encode if encode(data) == raw else None
+
+
+def decode_run(raw: bytes) -> tuple[bytes, Encode | None]:
+    """The bytes that base64 text stands for, and how to spell edited ones in its place. Skips what is no base64."""
+    letters = _NO_LETTERS.sub(b"", _BREAKS.sub(b"", raw).translate(_URL_SAFE))
+    data = b"".join(_decode(piece) for piece in letters.split(b"="))
+    return data, _again(raw, data)
+
+
+def _decode(letters: bytes) -> bytes:
+    """One stretch between paddings, of any length; a letter too many stands for nothing."""
+    return a2b_base64(letters[: len(letters) - (len(letters) % 4 == 1)] + b"=" * (-len(letters) % 4))
+
+
+def _says_something(data: bytes) -> bool:
+    """Text, digits in any wrapping, or compression: worth a look."""
+    if data.startswith(_MAGIC) or _DIGITS.search(data):
+        return True
+    if len(data.translate(None, _PRINTABLE)) * 10 <= len(data) * 4:
+        return True
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _run(data: bytes, start: int, end: int, *, signed: bool) -> Iterator[Peel]:
+    """A run as it stands if that says something; and from its next three letters on where digits come out."""
+    codec = "jwt" if signed else "base64"
+    for shift in range(4):
+        child, encode = decode_run(data[start + shift : end])
+        if _DIGITS.search(child) if shift else _says_something(child):
+            yield Peel(codec, child, Whole(start + shift, end, child, None if signed else encode))
+
+
+def peel(data: bytes, ask: Ask) -> Iterator[Peel | Gap]:
+    """Each run that was asked for, decoded."""
+    tokens: list[tuple[int, int]] = []
+    for token in _JWT.finditer(data):
+        ask.budget.check_time()
+        tokens.append(token.span())
+        at = token.start()
+        for piece in token[0].split(b"."):
+            if len(piece) > 1 and near(at, at + len(piece), ask.hits):
+                yield from _run(data, at, at + len(piece), signed=True)
+            at += len(piece) + 1
+    starts = iter([*tokens, (len(data), len(data))])
+    token_start, token_end = next(starts)
+    for run in _RUN.finditer(data):
+        ask.budget.check_time()
+        while run.start() >= token_end and token_end < len(data):
+            token_start, token_end = next(starts)
+        if run.start() < token_start and near(*run.span(), ask.hits):
+            yield from _run(data, *run.span(), signed=False)

@@ -1,0 +1,172 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detectors.decoders.charset import charset_of, codec_for, peel, peel_charset, sniff
+from detectors.model import Gap
+from tests.detectors.decoders.peeling import MASKED, NUMBER, ask, few, holding, located, numbers, peels, put
+
+JAPANESE = "カード番号：４１１１−ｶﾅ é"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "charset"),
+    [
+        ("", ""), ("text/plain", ""), ("text/plain; charset=Shift_JIS", "Shift_JIS"), ('a/b; CHARSET = "utf-16"; x=y', "utf-16"),
+        ("a/b;charset=euc-jp;x", "euc-jp"),
+    ],
+)  # fmt: skip
+def test_parameter(content_type, charset):
+    assert charset_of(content_type) == charset
+
+
+@pytest.mark.parametrize(
+    ("label", "codec"),
+    [
+        ("UTF-8", "utf-8"), (" 'utf8' ", "utf-8"), ("us-ascii", "ascii"), ("Shift_JIS", "cp932"), ("windows-31j", "cp932"),
+        ("x-sjis", "cp932"), ("cp932", "cp932"), ("EUC-JP", "euc_jp"), ("iso-2022-jp", "iso2022_jp"), ("utf-16le", "utf-16-le"),
+        ("utf-16", "utf-16"), ("ucs-2", "utf-16"), ("utf-32be", "utf-32-be"), ("iso-8859-1", "iso8859-1"), ("ibm037", "cp037"),
+        ("rot13", None), ("zlib", None), ("idna", None), ("unicode_escape", None), ("undefined", None), ("none such", None),
+        ("a\0b", None),
+    ],
+)  # fmt: skip
+def test_labels(label, codec):
+    assert codec_for(label) == codec
+
+
+@pytest.mark.parametrize(
+    ("charset", "codec", "text"),
+    [
+        ("Shift_JIS", "cp932", "カード 4111 ４１ｶﾅ§①"),
+        ("EUC-JP", "euc_jp", "カード 4111 ４１ｶﾅ§"),
+        ("euc-jp", "euc_jp", "丂 4111"),
+        ("iso-8859-1", "latin-1", "4111\u00a01111 é"),
+        ("windows-1252", "cp1252", "4111–1111 €"),
+        ("ibm037", "cp037", "card 4111"),
+        ("koi8-r", "koi8-r", "карта 4111"),
+        ("utf-16", "utf-16-be", "card 4111"),
+    ],
+)
+def test_each_byte_is_located(charset, codec, text):
+    data = text.encode(codec)
+    (child,) = peels(peel_charset(data, charset, ask()))
+    assert child.data.decode() == text
+    at = 0
+    for letter in text:
+        size = len(letter.encode())
+        start, end = child.hook.locate(at, at + size)
+        assert data[start:end] == letter.encode(codec)
+        at += size
+
+
+@pytest.mark.parametrize(
+    ("data", "charset"),
+    [
+        (b"card 4111", "shift_jis"), (b"card 4111", "euc-jp"), (b"card 4111", "iso-2022-jp"), (b"card 4111", "latin-1"),
+        (JAPANESE.encode(), "utf-8"), (JAPANESE.encode(), ""), (b"card 4111", ""), (b"", "utf-16"), (b"\xef\xbb\xbfabc", ""),
+        (b"card 4111", "gb18030"), (bytes(20), ""),
+    ],
+)  # fmt: skip
+def test_bytes_that_read_the_same_give_nothing(data, charset):
+    assert list(peel_charset(data, charset, ask())) == []
+
+
+@pytest.mark.parametrize("charset", ["none-such", "rot13", "unicode_escape"])
+def test_an_unknown_charset_is_a_gap(charset):
+    assert list(peel_charset(b"card", charset, ask())) == [Gap("unknown-charset", 0, 4)]
+
+
+def test_under_an_unknown_charset_the_bytes_are_still_asked():
+    gap, child = peel_charset(NUMBER.encode("utf-16"), "none-such", ask())
+    assert (gap.reason, child.codec, child.data) == ("unknown-charset", "utf-16", NUMBER.encode())
+
+
+@pytest.mark.parametrize(
+    ("data", "codec"),
+    [
+        (NUMBER.encode("utf-16-le"), "utf-16-le"),
+        (("\ufeff" + JAPANESE).encode("utf-16-be"), "utf-16-be"),
+        (NUMBER.encode("utf-32-be"), "utf-32-be"),
+        ("カード番号 4111".encode("cp932"), "cp932"),
+        ("カード番号 4111".encode("euc_jp"), "euc_jp"),
+        ("カード番号 4111".encode("iso2022_jp"), "iso2022_jp"),
+        ("４１１１１１１".encode("cp932") + b"\xff\xfe", "cp932"),
+        ("４１１１１１１".encode("euc_jp") + b"\xff\x81", "euc_jp"),
+        (b"caf\xe9", ""),
+        (JAPANESE.encode(), ""),
+    ],
+)
+def test_undeclared_charsets(data, codec):
+    assert sniff(data) == codec
+
+
+@pytest.mark.parametrize("charset", ["", "utf-8", "us-ascii", "iso-8859-1", "shift_jis", "none-such"])
+def test_utf16_is_read_whatever_the_label_says(charset):
+    data = f"card {NUMBER}".encode("utf-16-le")
+    children = [item for item in peel_charset(data, charset, ask()) if not isinstance(item, Gap)]
+    assert [child.data.decode() for child in children] == [f"card {NUMBER}"]
+
+
+def test_a_mark_wins_over_the_byte_order_of_the_label():
+    (child,) = peels(peel_charset(b"\xff\xfe" + NUMBER.encode("utf-16-le"), "utf-16be", ask()))
+    assert child.data == NUMBER.encode()
+
+
+def test_utf16_in_the_middle_of_bytes():
+    data = b"\x00\x01\x02\xff" * 40 + b"x" + NUMBER.encode("utf-16-le")
+    assert holding(peel_charset(data, "", ask()), NUMBER.encode()).data == NUMBER.encode()
+
+
+def test_utf16_that_changes_its_alignment():
+    data = "a long text in ASCII, before ".encode("utf-16-le") + b"\xff" + NUMBER.encode("utf-16-le")
+    child = holding(peel_charset(data, "", ask()), NUMBER.encode())
+    assert put(data, child, NUMBER.encode(), b"*") == data[: -len(NUMBER) * 2] + "*".encode("utf-16-le")
+
+
+@pytest.mark.parametrize(
+    ("charset", "data", "text"),
+    [
+        ("shift_jis", b"41\x82\x4f\xff\xfd1\x82", "41０"),
+        ("shift_jis", b"\x81\xad\x81\xad4111", "4111"),
+        ("euc-jp", b"41\xa3\xb0\xff1\x8f\xa1", "41０"),
+        ("euc-jp", b"\xa9\xa1\xa9\xa14111\x8f\xff", "4111"),
+    ],
+)
+def test_a_bad_byte_hides_nothing(charset, data, text):
+    (child,) = peels(peel_charset(data, charset, ask()))
+    assert text in child.data.decode()
+    assert child.hook.locate(0, len(child.data)) == (0, len(data))
+    if "4111" in text:
+        assert located(data, child, b"4111") == b"4111"
+
+
+def test_a_charset_with_shifts_is_put_back_whole_or_not_at_all():
+    data = "é +4111".encode("utf-7")
+    (child,) = peels(peel_charset(data, "utf-7", ask()))
+    assert child.data.decode() == "é +4111"
+    assert put(data, child, b"4111", b"****").decode("utf-7") == "é +****"
+    odd = b"+ADQ-111"
+    (child,) = peels(peel_charset(odd, "utf-7", ask()))
+    assert child.data == b"4111"
+    assert put(odd, child, b"4111", b"****") is None
+
+
+def test_the_content_type_declares():
+    (child,) = peels(peel("カ".encode("cp932"), ask("text/plain; charset=Windows-31J")))
+    assert (child.codec, child.data) == ("cp932", "カ".encode())
+
+
+@few
+@given(
+    st.sampled_from(["cp932", "euc_jp", "iso2022_jp", "utf-16", "utf-32", "cp037", "gb18030", "big5"]),
+    st.text(alphabet="abc カード番号é４ｶ。", max_size=20),
+    numbers,
+    st.text(alphabet="abc カード番号４。", max_size=20),
+)
+def test_round_trip(codec, before, number, after):
+    text = (f"{before}番[{number}]{after}").encode(codec, "ignore").decode(codec)
+    data = text.encode(codec)
+    (child,) = peels(peel_charset(data, codec, ask()))
+    assert child.data.decode() == text
+    changed = put(data, child, f"[{number}]".encode(), f"[{MASKED}]".encode())
+    assert changed.decode(codec) == text.replace(f"[{number}]", f"[{MASKED}]")

@@ -1,0 +1,243 @@
+import gzip
+import io
+import random
+import zipfile
+import zlib
+
+import brotli
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detectors.decoders.compressed import CODINGS, MOST_CODINGS, codings, is_container, peel, peel_encoding, unwrap
+from detectors.model import Gap
+from tests.detectors.decoders.peeling import MASKED, NUMBER, Plenty, ask, few, gaps, holding, numbers, peels, put
+
+TEXT = b"card " + NUMBER.encode() + b" " + bytes(range(256)) * 40
+
+
+def raw_deflate(data):
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return packer.compress(data) + packer.flush()
+
+
+def zstd_of_unknown_size(data):
+    packer = zstandard.ZstdCompressor().compressobj()
+    return packer.compress(data) + packer.flush()
+
+
+ENCODERS = {
+    "gzip": (gzip.compress, gzip.decompress),
+    "deflate": (zlib.compress, zlib.decompress),
+    "raw deflate": (raw_deflate, lambda data: zlib.decompress(data, -15)),
+    "br": (brotli.compress, brotli.decompress),
+    "zstd": (zstandard.ZstdCompressor().compress, lambda data: zstandard.ZstdDecompressor().decompress(data)),
+    "zstd stream": (zstd_of_unknown_size, lambda data: zstandard.ZstdDecompressor().stream_reader(data).read()),
+}
+LABELS = {"raw deflate": "deflate", "zstd stream": "zstd"}
+ALL = [(LABELS.get(name, name), *pair) for name, pair in ENCODERS.items()]
+
+
+@pytest.mark.parametrize(
+    ("header", "names"),
+    [
+        ("", ()), ("identity", ()), ("gzip", ("gzip",)), (" GZip ", ("gzip",)), ("x-gzip", ("gzip",)),
+        ("gzip, br", ("br", "gzip")), ("gzip,,identity , BR", ("br", "gzip")), ("foo", ("foo",)),
+    ],
+)  # fmt: skip
+def test_header(header, names):
+    assert codings(header) == names
+
+
+@pytest.mark.parametrize(("label", "encode", "decode"), ALL, ids=ENCODERS)
+def test_one_coding(label, encode, decode):
+    data = encode(TEXT)
+    (child,) = peels(unwrap(data, label.upper(), ask()))
+    assert (child.codec, child.data) == (label, TEXT)
+    assert child.hook.locate(5, 21) == (0, len(data))
+    assert decode(put(data, child, NUMBER.encode(), b"removed")) == TEXT.replace(NUMBER.encode(), b"removed")
+
+
+@few
+@given(st.sampled_from(ALL), st.binary(max_size=2000), numbers, st.binary(max_size=2000))
+def test_round_trip(coding, before, number, after):
+    label, encode, decode = coding
+    text = before + b"\0" + number.encode() + b"\0" + after
+    data = encode(text)
+    (child,) = peels(unwrap(data, label, ask()))
+    assert child.data == text
+    assert decode(put(data, child, number.encode(), MASKED.encode())) == text.replace(
+        number.encode(), MASKED.encode(), 1
+    )
+
+
+@pytest.mark.parametrize("header", ["", "identity", "gzip", "foo", "gzip, br"])
+def test_an_empty_body_has_nothing_in_it(header):
+    assert list(unwrap(b"", header, ask())) == []
+
+
+def test_a_body_without_codings_is_left_to_the_caller():
+    assert list(unwrap(TEXT, "identity", ask())) == []
+
+
+def test_codings_in_a_list_come_off_together():
+    data = brotli.compress(gzip.compress(TEXT))
+    (child,) = peels(unwrap(data, "gzip, br", ask()))
+    assert (child.codec, child.data) == ("br+gzip", TEXT)
+    changed = put(data, child, NUMBER.encode(), MASKED.encode())
+    assert gzip.decompress(brotli.decompress(changed)) == TEXT.replace(NUMBER.encode(), MASKED.encode())
+
+
+@pytest.mark.parametrize("header", ["foo", "aws-chunked", "compress", "foo, foo"])
+def test_an_unknown_coding_is_a_gap(header):
+    assert list(unwrap(TEXT, header, ask())) == [Gap("unknown-content-encoding", 0, len(TEXT))]
+
+
+def test_what_is_around_an_unknown_coding_comes_off():
+    data = gzip.compress(TEXT)
+    child, gap = unwrap(data, "aws-chunked, gzip", ask())
+    assert (child.codec, child.data) == ("gzip", TEXT)
+    assert put(data, child, NUMBER.encode(), b"") is None
+    assert gap == Gap("unknown-content-encoding", 0, len(data))
+
+
+def test_a_list_of_codings_has_an_end():
+    assert list(unwrap(TEXT, ", ".join(["gzip"] * (MOST_CODINGS + 1)), ask())) == [Gap("depth", 0, len(TEXT))]
+
+
+@pytest.mark.parametrize("label", CODINGS)
+def test_a_label_that_lies_is_a_gap_and_the_bytes_are_still_looked_at(label):
+    body = b'{"card": "' + NUMBER.encode() + b'", "note": "' + b"n" * 100 + b'"}'
+    found = list(unwrap(body, label, ask()))
+    assert found[-1] == Gap("bad-content-encoding", 0, len(body))
+    child = holding(found, NUMBER.encode())
+    assert (child.codec, child.data) == ("", body)
+
+
+@pytest.mark.parametrize(("label", "encode", "decode"), ALL, ids=ENCODERS)
+def test_a_truncated_stream_gives_what_was_decoded(label, encode, decode):
+    data = encode(NUMBER.encode() + random.Random(3).randbytes(300_000))[:-100_000]
+    child, gap = unwrap(data, label, ask())
+    assert gap == Gap(f"truncated-{label}", 0, len(data))
+    assert child.data.startswith(NUMBER.encode())
+    assert child.hook.wrap([]) is None
+
+
+@pytest.mark.parametrize(("label", "spoil"), [("gzip", -6), ("deflate", -2)])
+def test_a_wrong_checksum_hides_nothing(label, spoil):
+    data = bytearray(ENCODERS[label][0](TEXT))
+    data[spoil] ^= 1
+    child, rest, gap = unwrap(bytes(data), label, ask())
+    assert child.data == TEXT
+    assert child.hook.wrap([]) is None
+    assert (rest.codec, rest.data) == ("", bytes(data))
+    assert gap.reason == "bad-content-encoding"
+
+
+def test_all_members_of_a_gzip_file_are_read():
+    data = b"".join(gzip.compress(piece) for piece in (b"one", NUMBER.encode(), b"", b"three")) + bytes(9)
+    (child,) = peels(unwrap(data, "gzip", ask()))
+    assert child.data == b"one" + NUMBER.encode() + b"three"
+    assert gzip.decompress(put(data, child, NUMBER.encode(), b"two")) == b"onetwothree"
+
+
+def test_members_after_padding_are_read():
+    data = gzip.compress(b"one") + bytes(5) + gzip.compress(b"two")
+    assert [peel.data for peel in peels(unwrap(data, "gzip", ask()))] == [b"onetwo"]
+
+
+@pytest.mark.parametrize(("label", "encode", "decode"), ALL, ids=ENCODERS)
+def test_bytes_behind_the_stream_are_looked_at(label, encode, decode):
+    data = encode(TEXT) + b"cvv=123 " + NUMBER.encode()
+    child, rest = peels(unwrap(data, label, ask()))
+    assert child.data == TEXT
+    assert (rest.codec, rest.data) == ("", b"cvv=123 " + NUMBER.encode())
+    assert rest.hook.locate(0, len(rest.data)) == (len(data) - len(rest.data), len(data))
+    changed = put(data, child, NUMBER.encode(), b"")
+    assert changed.endswith(b"cvv=123 " + NUMBER.encode())
+
+
+def test_a_member_that_is_none_is_looked_at():
+    data = gzip.compress(TEXT) + b"\x1f\x8b" + NUMBER.encode()
+    *children, gap = unwrap(data, "gzip", ask())
+    assert children[0].data == TEXT
+    assert NUMBER.encode() in children[1].data
+    assert gap.reason == "bad-content-encoding"
+
+
+def test_all_frames_of_a_zstd_stream_are_read_and_what_lies_between_them():
+    skipped = b"\x50\x2a\x4d\x18" + (16).to_bytes(4, "little") + NUMBER.encode()
+    data = zstandard.compress(b"one") + skipped + zstandard.compress(b"two")
+    child, beside = peels(unwrap(data, "zstd", ask()))
+    assert child.data == b"onetwo"
+    assert child.hook.wrap([]) is None
+    assert beside.data.endswith(NUMBER.encode())
+    assert peels(unwrap(zstandard.compress(b"one") + zstandard.compress(b"two"), "zstd", ask()))[0].data == b"onetwo"
+
+
+@pytest.mark.parametrize(("label", "encode", "decode"), ALL, ids=ENCODERS)
+@pytest.mark.parametrize(("budget", "reason"), [(Plenty(ratio=10), "ratio"), (Plenty(limit=50_000), "expanded")])
+def test_a_bomb_gives_its_beginning(label, encode, decode, budget, reason):
+    data = encode(NUMBER.encode() + bytes(20_000_000))
+    child, gap = unwrap(data, label, ask(budget=budget))
+    assert gap == Gap(reason, 0, len(data))
+    assert len(child.data) == budget.room(len(data))
+    assert child.data.startswith(NUMBER.encode()[: len(child.data)])
+    assert child.hook.wrap([]) is None
+
+
+def test_a_bomb_of_exactly_the_room_there_is_passes():
+    data = gzip.compress(bytes(50_000))
+    (child,) = peels(unwrap(data, "gzip", ask(budget=Plenty(limit=50_000))))
+    assert child.data == bytes(50_000)
+
+
+def test_magic_is_enough():
+    for label in ("gzip", "deflate", "zstd"):
+        (child,) = peels(peel(ENCODERS[label][0](TEXT), ask()))
+        assert (child.codec, child.data) == (label, TEXT)
+
+
+@pytest.mark.parametrize("data", [b"", b"x", b"x^2 + y^2 = z^2, as is known", b"x\x9c no", b"hello", b"H\x89 hi", TEXT])
+def test_text_that_begins_like_compression_is_text(data):
+    assert list(peel(data, ask())) == []
+
+
+@pytest.mark.parametrize(("label", "fault"), [("gzip", "truncated"), ("zstd", "truncated"), ("deflate", "truncated")])
+def test_broken_compression_known_by_magic_is_a_gap(label, fault):
+    data = ENCODERS[label][0](TEXT * 9 + bytes(range(255, 0, -1)) * 99)[:-4]
+    assert [gap.reason for gap in gaps(peel(data, ask()))] == [f"{fault}-{label}"]
+    assert [gap.reason for gap in gaps(peel(b"\x1f\x8b\x08" + b"?" * 40, ask()))] == ["corrupt-gzip"]
+
+
+def zipped():
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("a.txt", NUMBER)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        zipped(), b"GIF89a" + zipped(), b"7z\xbc\xaf\x27\x1c\x00", b"Rar!\x1a\x07\x01", b"BZh91AY&SY", b"\xfd7zXZ\x00",
+        b"\x04\x22\x4d\x18", b"\x1f\x9d\x90", b"\xff\x06\x00\x00sNaPpY", b"%PDF-1.7\n<</Filter /FlateDecode>>",
+    ],
+)  # fmt: skip
+def test_containers_are_gaps(data):
+    assert is_container(data)
+    assert list(peel(data, ask())) == [Gap("archive", 0, len(data))]
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"PK", b"%PDF-1.7 plain", b"BZh is a name", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0"]
+)
+def test_other_files_are_none(data):
+    assert not is_container(data)
+
+
+def test_a_row_decodes_what_it_encodes():
+    for name, (_, again) in CODINGS.items():
+        packed = again(ENCODERS[name][0](TEXT))(b"edited")
+        assert [peel.data for peel in peels(peel_encoding(packed, name, ask()))] == [b"edited"]

@@ -1,0 +1,128 @@
+import html
+import xml.etree.ElementTree as ET
+from xml.sax.saxutils import escape, quoteattr
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detectors.decoders.xml_text import peel
+from detectors.model import Gap
+from tests.detectors.decoders.peeling import MASKED, NUMBER, ask, few, fields, gaps, holding, located, numbers, peels, put
+
+XML = "text/xml"
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b'<?xml version="1.0"?><order id="7"><card no=\'4111\'>x</card> <cvv>123</cvv></order>', [
+            ("/order/@id", "id", b"7"), ("/order/card/@no", "no", b"4111"), ("/order/card", "card", b"x"),
+            ("/order/cvv", "cvv", b"123"),
+        ]),
+        (b"<s:Envelope><s:Body><ns1:CardNo>&#52;1</ns1:CardNo></s:Body></s:Envelope>",
+         [("/s:Envelope/s:Body/ns1:CardNo", "CardNo", b"41")]),
+        (b"<a>41<![CDATA[11]]><!--x-->11<b/>22</a>", [("/a/comment()", "a", b"x"), ("/a", "a", b"411111"), ("/a", "a", b"22")]),
+        (b'<input name="cvv" type=text value="123"><br>t', [
+            ("/input/@name", "name", b"cvv"), ("/input/@type", "type", b"text"), ("/input/@value", "cvv", b"123"), ("/", "", b"t"),
+        ]),
+        (b'<map><entry key="cardNo">4111</entry><cvv value="1" name="x"/></map>', [
+            ("/map/entry/@key", "key", b"cardNo"), ("/map/entry", "cardNo", b"4111"), ("/map/cvv/@value", "cvv", b"1"),
+            ("/map/cvv/@name", "name", b"x"),
+        ]),
+        (b"<p>a<p>b</i></div>c</p>d", [("/p", "p", b"a"), ("/p/p", "p", b"b"), ("/p/p", "p", b"c"), ("/p", "p", b"d")]),
+        (b"<a>1 < 2 & 3</a>", [("/a", "a", b"1 < 2 & 3")]),
+        (b'<a b="x<c>4111</c>', [("/a/@b", "b", b"x"), ("/a/c", "c", b"4111")]),
+        (b"<4111111111111111>x", [("/", "", b"<4111111111111111>x")]),
+        (b"<!DOCTYPE html><html><body>4</body></html>", [("/html/body", "body", b"4")]),
+        (b"<a", []),
+        (b"<a><!-- 41", [("/a/comment()", "a", b" 41")]),
+        (b"<a><![CDATA[41", [("/a", "a", b"41")]),
+        (b"", []),
+    ],
+)  # fmt: skip
+def test_text_attributes_and_comments(data, expected):
+    assert fields(peel(data, ask(XML))) == expected
+
+
+@pytest.mark.parametrize("data", [b"plain", b"1 < 2", b'{"a": "<b>"}', b"<4111>"])
+def test_text_that_is_no_markup_gives_nothing(data):
+    assert fields(peel(data, ask())) == []
+
+
+def test_markup_is_known_by_its_beginning():
+    assert fields(peel(b" \n<a>4</a>", ask())) == [("/a", "a", b"4")]
+
+
+def test_only_decoded_values_enter_the_trail():
+    data = b"<a x='&#49;'>4<![CDATA[&#49;]]></a><b>&#49;<!----></b>"
+    assert [(peel.codec, peel.data) for peel in peels(peel(data, ask(XML)))] == [
+        ("html", b"1"), ("", b"4&#49;"), ("", b""), ("html", b"1"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("data", [b"<!DOCTYPE a [<!ENTITY x '4111'>]><a>&x;&x;</a>", b"<!doctype a [<!entity % x '4'>]>"])
+def test_an_entity_that_would_have_to_be_expanded_is_a_gap(data):
+    assert gaps(peel(data, ask(XML))) == [Gap("xml-entity", 0, len(data))]
+
+
+def test_only_what_the_hits_ask_for():
+    data = b"<a><b>" + b"x" * 200 + b"</b><c>4111</c><d e='" + b"y" * 200 + b"'>z</d></a>"
+    assert fields(peel(data, ask(XML, data.index(b"4111") + 4))) == [
+        ("/a/c", "c", b"4111"), ("/a/d/@e", "e", b"y" * 200),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("data", "changed"),
+    [
+        (b"<a>no 4111<!-- x -->111111111111 end</a>", b"<a>no * end</a>"),
+        (b"<a>no <![CDATA[4111111111111111]]> end</a>", b"<a>no <![CDATA[*]]> end</a>"),
+        (b"<a>no 4111<![CDATA[11111111]]>1111 end</a>", b"<a>no * end</a>"),
+        (b"<a>no 4111<![CDATA[111111111111]]> end</a>", None),
+        (b"<a>no <![CDATA[x 4111]]>111111111111 end</a>", None),
+    ],
+)
+def test_a_number_that_markup_splits_is_one_number(data, changed):
+    child = holding(peel(data, ask(XML)), NUMBER.encode())
+    assert located(data, child, b"end") == b"end"
+    assert put(data, child, NUMBER.encode(), b"*") == changed
+
+
+def test_depth_costs_no_stack():
+    data = b"<a>" * 100_000 + b"4111"
+    (field,) = fields(peel(data, ask(XML)))
+    assert field == ("/…" + "/a" * 32, "a", b"4111")
+
+
+text = st.text(alphabet=st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Nd")), max_size=20)
+
+
+@few
+@given(text, numbers, text, st.sampled_from((str, "attribute", "reference", "cdata")))
+def test_round_trip(before, number, after, how):
+    marked = f"[{number}]"
+    spelled = "".join(f"&#{ord(d)};" for d in number) if how == "reference" else number
+    if how == "attribute":
+        wire = f"<o><c n={quoteattr(before + marked + after)}>x</c></o>"
+        get = lambda root: root.find("c").get("n")
+    elif how == "cdata":
+        before = before.replace("]", "")
+        wire = f"<o><c><![CDATA[{before}[{number}] ]]>{escape(after)}</c></o>"
+        after = " " + after
+        get = lambda root: root.find("c").text
+    else:
+        wire = f"<o><c>{escape(before)}[{spelled}]{escape(after)}</c></o>"
+        get = lambda root: root.find("c").text
+    data = wire.encode()
+    child = holding(peel(data, ask(XML)), marked.encode())
+    assert child.data.decode() == before + marked + after
+    assert child.key == ("n" if how == "attribute" else "c")
+    changed = put(data, child, number.encode(), MASKED.encode())
+    assert get(ET.fromstring(changed.decode())) == before + f"[{MASKED}]" + after
+
+
+def test_html_as_a_browser_reads_it():
+    data = b'<form><input name=card value="&#x34;111&nbsp;1111"></form>'
+    child = holding(peel(data, ask("text/html; charset=utf-8")), b"4111")
+    assert (child.key, child.data.decode()) == ("card", html.unescape("&#x34;111&nbsp;1111"))
