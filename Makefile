@@ -29,8 +29,9 @@ run: $(VENV)/.runtime deploy/secrets/fingerprint.key
 check: $(VENV)/.runtime deploy/secrets/fingerprint.key
 	@$(BIN)/sekisho check "$(POLICY)"
 
+# A closed standard input (some CI runners) would fail libraries that look at it.
 test: $(VENV)/.test
-	@$(BIN)/python -m pytest $(ARGS)
+	@[ -t 0 ] || exec </dev/null; $(BIN)/python -m pytest $(ARGS)
 
 lint: $(VENV)/.lint
 	@$(BIN)/ruff check .
@@ -60,7 +61,7 @@ ifneq ($(shell test "$$(cat $(VENV)/.made-in 2>/dev/null)" = "$$(pwd -P)" && $(B
 endif
 $(BIN)/python:
 	@python="$$(PYTHON='$(PYTHON)' sh .ci/find-python)" && \
-	    echo "Sekisho: making $(VENV) with $$python" && \
+	    echo "Sekisho: making $(VENV) with $$("$$python" --version)" && \
 	    "$$python" -m venv --clear $(VENV) && \
 	    pwd -P > $(VENV)/.made-in
 

@@ -13,7 +13,7 @@ import typer
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from proxy import cli
+from proxy import cli, stock
 from proxy.policy import Policy, load
 from proxy.policy_model import Defaults, LaneLimits, Overrides
 from proxy.problem import STATUS
@@ -85,7 +85,7 @@ def test_no_metric_is_documented_that_is_not_there():
     named = set(re.findall(r"^\| `(sekisho_\w+)` \|", README, re.MULTILINE))
     assert named == {series.name for series in SERIES}
     mentioned = {re.sub(r"_(bucket|sum|count)$", "", name) for name in re.findall(r"\bsekisho_\w+", README)}
-    assert mentioned <= named
+    assert mentioned <= named | {stock.OPTION}
 
 
 @pytest.mark.parametrize("reason", sorted(GAP_REASONS))
@@ -123,6 +123,11 @@ def test_every_command_has_a_row_with_its_options(command, flags):
     found = [line for line in README.splitlines() if re.match(rf"\| `{command}[ `]", line)]
     assert len(found) == 1
     assert {flag for flag in flags if flag not in found[0]} == set()
+
+
+@pytest.mark.parametrize("limit", stock.LIMITS)
+def test_every_limit_of_a_stock_mitmproxy_is_named(limit):
+    assert f"- {limit}\n" in README
 
 
 @pytest.mark.parametrize("code", [0, 1, 2, 3, 70])
