@@ -117,14 +117,8 @@ class _Compiled:
 
     def any(self, data: bytes) -> bool:
         """Whether anything matches. Stops at the first match."""
-        seen: list[int] = []
-
-        def stop(pattern: int, start: int, end: int, flags: int, context: object) -> bool:
-            seen.append(end)
-            return True
-
-        self._scan(data, stop)
-        return bool(seen)
+        tools = self._tools()
+        return not self._scan(data, _stop, tools)
 
     def run(self, data: bytes) -> list[tuple[int, int]]:
         """Pattern index and end offset of each match, up to ``MAX_HITS`` of them."""
@@ -134,14 +128,31 @@ class _Compiled:
             found.append((pattern, end))
             return len(found) >= MAX_HITS or None
 
-        self._scan(data, note)
+        self._scan(data, note, self._tools())
         return found
 
-    def _scan(self, data: bytes, handler: Any) -> None:
-        scratch = getattr(self._local, "scratch", None)
-        if scratch is None:
-            scratch = self._local.scratch = hyperscan.Scratch(self._database)
+    def _tools(self) -> _Tools:
+        tools: _Tools | None = getattr(self._local, "tools", None)
+        if tools is None:
+            tools = self._local.tools = _Tools(self._database)
+        return tools
+
+    def _scan(self, data: bytes, handler: Any, tools: _Tools) -> bool:
+        """Whether the pass came to its end."""
         try:
-            self._database.scan(data, match_event_handler=handler, scratch=scratch)
+            self._database.scan(data, match_event_handler=handler, scratch=tools.scratch)
         except hyperscan.ScanTerminated:
-            return
+            return False
+        return True
+
+
+class _Tools:
+    """What one thread scans with."""
+
+    def __init__(self, database: Any) -> None:
+        self.scratch = hyperscan.Scratch(database)
+
+
+def _stop(*_match: object) -> bool:
+    """A match handler that ends the pass."""
+    return True
