@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import json
+from urllib.parse import quote
+
 import hyperscan
 import pytest
 
 from detectors import walk
-from detectors.patterns import PATTERNS, RECOGNIZE
+from detectors.patterns import JAPANESE_KEYS, PATTERNS, RECOGNIZE, japanese_patterns
+from detectors.sieve import Sieve
 from detectors.sieve_classes import base64_patterns
 from tests.detectors.test_sieve import ENCODED, ORDINARY
 
-GENERATED = set(base64_patterns())
+GENERATED = {*base64_patterns(), *japanese_patterns()}
 WRITTEN = [row for row in PATTERNS if row.expression not in GENERATED]
 
 
@@ -37,3 +41,15 @@ def test_every_row_earns_its_place(row):
     samples = [*(data for data, _ in ENCODED.values()), b"card 100000000000008"]
     assert any(map(matches, samples))
     assert not any(map(matches, ORDINARY))
+
+
+@pytest.mark.parametrize("name", JAPANESE_KEYS)
+def test_japanese_names_are_seen_in_every_spelling(name):
+    sieve = Sieve()
+    for charset in ("utf-8", "cp932", "euc-jp"):
+        assert not sieve.quiet(name.encode(charset) + b" 123")
+        assert not sieve.quiet(quote(name, encoding=charset).encode() + b"=123")
+        assert not sieve.quiet(quote(quote(name, encoding=charset)).encode().lower() + b"=123")
+    assert not sieve.quiet(json.dumps({name: "123"}).encode())
+    assert not sieve.quiet(json.dumps(json.dumps({name: "123"})).encode())
+    assert not sieve.quiet(name.encode("ascii", "xmlcharrefreplace") + b": 123")
