@@ -98,8 +98,16 @@ def _japanese(data: bytes) -> str:
     return next((codec for digits, codec in _FULLWIDTH_DIGITS if digits.search(data)), "")
 
 
+def _character(raw: bytes, codec: str, seen: dict[bytes, str]) -> str:
+    character = seen.get(raw)
+    if character is None:
+        text = raw.decode(codec, "replace")
+        character = seen[raw] = text if len(text) == 1 else "\ufffd"
+    return character
+
+
 def _multibyte(data: bytes, codec: str, ask: Ask) -> Peel:
-    weaver = Weaver(data)
+    weaver, seen = Weaver(data), dict[bytes, str]()
     for n, run in enumerate(_UNITS[codec].finditer(data)):
         if not n & 1023:
             ask.budget.check_time()
@@ -110,8 +118,7 @@ def _multibyte(data: bytes, codec: str, ask: Ask) -> Peel:
         width = 2 if run.lastindex == 2 else 3 if raw[0] == 0x8F and len(raw) > 1 else 1
         text = raw.decode(codec, "replace")
         if len(text) != len(raw) // width:  # an unassigned pair may come out as two characters
-            units = [raw[i : i + width].decode(codec, "replace") for i in range(0, len(raw), width)]
-            text = "".join(unit if len(unit) == 1 else "\ufffd" for unit in units)
+            text = "".join(_character(raw[i : i + width], codec, seen) for i in range(0, len(raw), width))
         wide.weave_text(weaver, text, run.start(), width, ask)
     return Peel(codec.replace("_", "-"), *weaver.done(wide.encoder(codec)))
 

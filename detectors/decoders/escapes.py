@@ -12,10 +12,8 @@ import re
 from binascii import unhexlify
 from collections.abc import Iterator
 
-from detectors.decoders.weaver import Piece, weave
+from detectors.decoders.weaver import REPLACEMENT, Piece, weave
 from detectors.model import Ask, Gap, Peel
-
-_REPLACEMENT = "\ufffd".encode()
 
 _H = rb"[0-9A-Fa-f]"
 UNICODE = (
@@ -30,7 +28,7 @@ r"""Runs of ``\uXXXX``, each of one length in UTF-8. Five groups; for ``unicode_
 _STEPS = ((1, 6), (2, 6), (3, 6), (4, 12))
 
 _REPEATED = (
-    rb"(\\++)(?:"
+    rb"(?<!\\)(\\++)(?:"
     rb"(?P<ascii>u00[0-7]H(?:\1u00[0-7]H)*+)"
     rb"|(?P<bytes>xHH(?:\1xHH)*+)"
     rb"|u(?P<unit>HHHH)(?:(?<=[dD][89ABab]HH)\1u(?P<low>[dD][C-Fc-f]HH))?"
@@ -43,14 +41,14 @@ _ESCAPES = re.compile(_REPEATED)
 def unicode_run(match: re.Match[bytes], group: int) -> Piece:
     r"""A run of ``\uXXXX`` that matched group ``group`` of ``UNICODE``, as UTF-8."""
     if group == 5:
-        return _REPLACEMENT, (3, 6)
+        return REPLACEMENT, (3, 6)
     units = unhexlify(match[group].replace(b"\\u", b""))
     return units.decode("utf-16-be").encode(), _STEPS[group - 1]
 
 
 def _character(digits: bytes) -> bytes:
     code = int(digits, 16)
-    return _REPLACEMENT if code > 0x10FFFF or 0xD800 <= code <= 0xDFFF else chr(code).encode()
+    return REPLACEMENT if code > 0x10FFFF or 0xD800 <= code <= 0xDFFF else chr(code).encode()
 
 
 def unescape(match: re.Match[bytes]) -> Piece:

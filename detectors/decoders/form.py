@@ -17,8 +17,8 @@ from detectors.decoders.offsets import side_by_side
 from detectors.decoders.weaver import Piece, near, weave
 from detectors.model import Ask, Gap, Peel
 
-_FORM = re.compile(rb"([^&=]*+)(=?)([^&]*+)&?")
-_COOKIE = re.compile(rb"\s*+([^;=]*+)(=?)\"?([^;]*+);?")
+_FORM = re.compile(rb"(?=[^&])([^&=]*+)(=?)([^&]*+)")
+_COOKIE = re.compile(rb"(?=[^;\s])([^;=]*+)(=?)\"?([^;]*+)")
 _ESCAPES = re.compile(rb"((?:%[0-9A-Fa-f]{2})++)|\++")
 _PERCENT = re.compile(rb"((?:%[0-9A-Fa-f]{2})++)")
 _LOOKS = re.compile(rb"[\w.\-\[\]%+*~$:]{1,256}+=[^\s&<>{}]*+(?:&[\w.\-\[\]%+*~$:]{0,256}+=?[^\s&<>{}]*+)*+\s*+\Z")
@@ -51,7 +51,7 @@ def _pairs(data: bytes, pairs: re.Pattern[bytes], escapes: re.Pattern[bytes], as
             value = value[0], value[1] - 1
         raw = pair[1]
         index = repeats.index(raw)
-        if pair.end() == pair.start() or not near(name[0], value[1], ask.hits):
+        if not near(name[0], value[1], ask.hits):
             continue
         name_bytes = raw[: 3 * LONGEST].replace(b"+", b" ") if escapes is _ESCAPES else raw[: 3 * LONGEST].rstrip()
         decoded = name_of(unquote_to_bytes(name_bytes))

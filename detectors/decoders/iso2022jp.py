@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from detectors.decoders.offsets import OffsetMap
-from detectors.decoders.weaver import Weaver
+from detectors.decoders.weaver import REPLACEMENT, Weaver
 from detectors.model import Ask, Edit, Gap, Peel
 
 ESCAPE = re.compile(rb"\x1b(?:\([BJHI]|\$\(?[@BD])")
@@ -63,6 +63,9 @@ def _double(weaver: Weaver, data: bytes, end: int, start: int, three: bytes) -> 
         if run.lastindex == 1:
             weaver.plain(run.end())
             continue
+        if len(run[0]) == 1:
+            weaver.piece(REPLACEMENT, run.end(), (3, 1))
+            continue
         pairs = run[0].translate(_HIGH)
         units = [three + pairs[i : i + 2] for i in range(0, len(pairs), 2)]
         text = b"".join(units).decode("euc_jp", "replace")
@@ -72,7 +75,7 @@ def _double(weaver: Weaver, data: bytes, end: int, start: int, three: bytes) -> 
         at = run.start()
         for like in _WIDTHS.finditer(text.encode()):
             size = 2 if like.lastindex else 3
-            at = min(at + 2 * (len(like[0]) // size), run.end())
+            at += 2 * (len(like[0]) // size)
             weaver.piece(like[0], at, (size, 2))
 
 

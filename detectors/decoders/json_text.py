@@ -37,6 +37,8 @@ _EMBEDDED = re.compile(rb"\{\s*+\"")
 _BLANK = re.compile(rb"\s*+\Z")
 _PLAIN_NAME = re.compile(r"[^\W\d]\w*")
 _LEVELS = 32
+_REMEMBERED = 256
+"""Names kept decoded: those of the open levels are asked for again and again."""
 _OBJECT = -2
 _NO_KEY = (0, 0)
 
@@ -61,6 +63,7 @@ class _Nest:
         self._count = 0
         self._index: list[int] = []
         self._keys: list[tuple[int, int]] = []
+        self._read: dict[tuple[int, int], str] = {}
 
     def key(self, span: tuple[int, int]) -> None:
         if self._index and self._index[-1] == _OBJECT:
@@ -111,9 +114,14 @@ class _Nest:
         return f"['{quoted}']"
 
     def _text(self, span: tuple[int, int], ask: Ask) -> str:
-        start, end = span[0], min(span[1], span[0] + LONGEST)
-        woven = weave(self._data, _ESCAPES, _unescape, escape, ask, (start, end))
-        return name_of(woven[0] if woven else self._data[start:end])
+        text = self._read.get(span)
+        if text is None:
+            start, end = span[0], min(span[1], span[0] + LONGEST)
+            woven = weave(self._data, _ESCAPES, _unescape, escape, ask, (start, end))
+            if len(self._read) >= _REMEMBERED:
+                self._read.clear()
+            text = self._read[span] = name_of(woven[0] if woven else self._data[start:end])
+        return text
 
 
 def _string(data: bytes, span: tuple[int, int], path: str, key: str, ask: Ask) -> Peel:

@@ -24,7 +24,7 @@ def segment(name: str) -> str:
 
     A card number used as a key would otherwise stand in every record of where things were found.
     """
-    text = _DIGITS.sub(lambda run: _DIGIT.sub("*", run[0]), _UNPRINTABLE.sub("?", name[:LONGEST]))
+    text = _DIGITS.sub(lambda run: _DIGIT.sub("*", run[0]), _UNPRINTABLE.sub("?", name[: 2 * _SHOWN]))
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
 
 

@@ -12,6 +12,9 @@ from detectors.model import Ask
 NEAR = 64
 """Bytes around a value within which a hit of the sieve asks for it: a key's pattern may end before its value."""
 
+REPLACEMENT = "\ufffd".encode()
+"""Stands for bytes that cannot be decoded."""
+
 Step = tuple[int, int]
 """Child bytes, parent bytes of the smallest piece that an edit can replace."""
 

@@ -12,10 +12,9 @@ import re
 from collections.abc import Iterator
 
 from detectors.decoders.offsets import Encode, OffsetMap
-from detectors.decoders.weaver import Weaver, near
+from detectors.decoders.weaver import REPLACEMENT, Weaver, near
 from detectors.model import Ask, Peel
 
-REPLACEMENT = "\ufffd".encode()
 CODECS = {"utf-16": 2, "utf-16-le": 2, "utf-16-be": 2, "utf-32": 4, "utf-32-le": 4, "utf-32-be": 4}
 """Python's names of the wide codecs -> bytes of a code unit."""
 

@@ -27,7 +27,7 @@ _TOKEN = re.compile(
     rb"|</([A-Za-z_:\x80-\xff][^\s>]*+)[^>]*+>?"  # 4 name of a closing tag
     rb"|<([A-Za-z_:\x80-\xff][^\s/>\"'<=]*+)((?:[^\"'<>]++|\"[^\"<]*+\"?|'[^'<]*+'?)*+)>?"  # 5 name, 6 attributes
     rb"|<\?.*?(?:\?>|\Z)|<![^>\[]*+(?:\[[^\]]*+\]\s*+)?>?"  # instructions and DTDs
-    rb"|(<)",  # 7 text that is no markup after all
+    rb"|((?:<(?![A-Za-z_:/!?\x80-\xff]))++|<)",  # 7 text that is no markup after all
     re.DOTALL,
 )
 _COMMENT, _CDATA, _TEXT, _CLOSE, _OPEN, _LESS_THAN = 1, 2, 3, 4, 6, 7

@@ -1,0 +1,156 @@
+"""What holds for every decoder: garbage, the clock, speed, and a child that knows its place."""
+
+import gzip
+import json
+import random
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detectors.decoders import DECODERS, GAP_REASONS, peel_charset, peel_cookies, unwrap
+from detectors.model import Edit, Gap, OutOfTime, Peel, apply_edits
+from tests.detectors.decoders.peeling import NUMBER, Plenty, ask, few
+
+CONTENT_TYPES = {
+    "multipart": "multipart/form-data; boundary=x",
+    "json": "application/json",
+    "xml": "text/html",
+    "form": "application/x-www-form-urlencoded",
+}
+EVERY = [(row.name, row.peel) for row in DECODERS] + [
+    ("cookies", peel_cookies),
+    *((f"charset {name}", lambda data, asked, name=name: peel_charset(data, name, asked))
+      for name in ("shift_jis", "euc-jp", "iso-2022-jp", "utf-16", "utf-32", "utf-7", "cp037", "big5", "?")),
+    *((f"unwrap {name}", lambda data, asked, name=name: unwrap(data, name, asked)) for name in ("gzip", "deflate", "br", "zstd", "gzip, br")),
+]  # fmt: skip
+NAMES = [name for name, _ in EVERY]
+
+SNIPPETS = [
+    b"%34", b"%u0034", b"+", b"&", b"=", b"&#52;", b"&#x34;", b"&amp;", b"\\u0034", b"\\x34", b"\\\\", b'"', b"{", b"}", b"[", b"]", b":", b",",
+    b"<a b='", b"'>", b"</a>", b"<![CDATA[", b"]]>", b"<!--", b"-->", b"\r\n", b"--x", b"--x--", b"Content-Type: text/plain\r\n",
+    b"Content-Disposition: form-data; name=\"n\"", b"\x1b$B", b"\x1b(B", b"#4", "４".encode(), "４".encode("cp932"), b"\xa3\xb4", b"4\x001\x00",
+    b"\xff\xfe", b"\0", b"NDExMTExMTExMTExMTExMQ==", b"eyJhIjoxfQ.", b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"x\x9c", NUMBER.encode(), b"card", b" ", b"\n",
+    b"=34", b";", b"PK\x03\x04", gzip.compress(b"4111"),
+]  # fmt: skip
+garbage = st.one_of(
+    st.binary(max_size=200),
+    st.lists(st.one_of(st.sampled_from(SNIPPETS), st.binary(max_size=4)), max_size=30).map(b"".join),
+)
+
+
+@pytest.mark.parametrize(("name", "peel"), EVERY, ids=NAMES)
+@few
+@given(data=garbage, hits=st.lists(st.integers(0, 200), max_size=2).map(sorted))
+def test_garbage_ends_in_children_and_gaps_that_know_their_place(name, peel, data, hits):
+    asked = ask(CONTENT_TYPES.get(name, ""), *hits)
+    for item in peel(data, asked):
+        if isinstance(item, Gap):
+            assert item.reason in GAP_REASONS
+            assert 0 <= item.start <= item.end <= len(data)
+            continue
+        child = item.data
+        assert item.hook.locate(0, len(child))[1] <= len(data)
+        places = [item.hook.locate(at, at + 1) for at in range(len(child))]
+        assert all(0 <= start <= end <= len(data) for start, end in places)
+        assert [start for start, _ in places] == sorted(start for start, _ in places)
+        assert [end for _, end in places] == sorted(end for _, end in places)
+        assert "4111" not in repr(item)
+        edits = item.hook.wrap([Edit(0, len(child), b"#")])
+        if edits is not None:
+            start, end = item.hook.locate(0, len(child))
+            changed = apply_edits(data, edits)
+            assert changed.startswith(data[:start])
+            assert changed.endswith(data[end:])
+
+
+@pytest.mark.parametrize(("name", "peel"), EVERY, ids=NAMES)
+@few
+@given(data=garbage)
+def test_what_hits_ask_for_is_part_of_everything(name, peel, data):
+    content_type = CONTENT_TYPES.get(name, "")
+    everything = {(item.codec, item.data, item.key) for item in peel(data, ask(content_type)) if isinstance(item, Peel)}
+    asked = {(item.codec, item.data, item.key) for item in peel(data, ask(content_type, len(data))) if isinstance(item, Peel)}
+    assert asked <= everything
+
+
+SLOW_AND_ALIKE = frozenset({"charset utf-7", "charset cp037", "charset big5", "charset ?", "charset utf-32", "unwrap gzip, br"})
+
+LONG = {
+    "json": json.dumps([{"ts": "2026-11-22", "msg": "order\n\u30ab", "n": 12.5}] * 1_800).encode(),
+    "ndjson": b'{"ts":"2026-11-22T10:00:00Z","level":"info","msg":"order placed"}\n' * 1_600,
+    "xml": b"<o id='7'><c>text &amp; more</c><d/></o>\n" * 2_500,
+    "form": b"&".join(b"key%d=value+%%41" % n for n in range(6_000)),
+    "multipart": b'--x\r\nContent-Disposition: form-data; name="n"\r\n\r\nvalue\r\n' * 1_700 + b"--x--",
+    "percent": b"a%34%31b%20" * 9_000,
+    "every escape": rb"\u0034a\x31" * 9_000,
+    "references": b"&#52;a&amp;" * 9_000,
+    "quotes": b'\\"' * 50_000,
+    "open quotes": b'"' * 99_999,
+    "brackets": b"[" * 100_000,
+    "open tags": b"<a " * 33_000,
+    "less than": b"<" * 100_000,
+    "open comments": b"<!--" * 25_000,
+    "backslashes": b"\\" * 100_000,
+    "percents": b"%" * 100_000,
+    "ampersands": b"&" * 100_000,
+    "equals": b"=" * 100_000,
+    "dashes": b"\r\n--x" * 20_000,
+    "japanese": ("カード番号４１１１abc" * 3_000).encode(),
+    "shift_jis": ("カード番号４ａ1αｶ" * 4_500).encode("cp932"),
+    "utf-16": ("aカ" * 25_000).encode("utf-16"),
+    "iso-2022-jp": ("aカ" * 9_000).encode("iso2022_jp"),
+    "base64": b"NDExMTExMTExMTExMTExMQ== " * 4_000,
+    "one run": b"NDEx" * 25_000,
+    "letters": b"abcdefgh/-" * 10_000,
+    "dots": b"eyJhbGciOi." * 9_000,
+    "members": gzip.compress(b"") * 5_000,
+    "noise": random.Random(5).randbytes(100_000),
+    "nuls": b"a\0" * 50_000,
+    "spaces": b" " * 100_000,
+    "colons": b'"":' * 33_000,
+}
+
+
+@pytest.mark.parametrize("text", LONG)
+def test_no_text_takes_a_decoder_long(text):
+    """Generous by ten: a decoder that is quadratic in its input takes many seconds, whatever the machine."""
+    data = LONG[text]
+    for name, peel in EVERY:
+        if name not in SLOW_AND_ALIKE:
+            started = time.process_time()
+            made = sum(1 for _ in peel(data, ask(CONTENT_TYPES.get(name, ""))))
+            assert time.process_time() - started < 2, (name, made)
+
+
+@pytest.mark.parametrize(("name", "text"), [
+    ("json", "json"), ("xml", "xml"), ("form", "form"), ("multipart", "multipart"), ("percent", "percent"), ("escape", "every escape"),
+    ("html", "references"), ("base64", "base64"), ("fullwidth", "japanese"), ("charset shift_jis", "shift_jis"),
+    ("charset utf-16", "utf-16"), ("charset iso-2022-jp", "iso-2022-jp"), ("unwrap gzip", "members"), ("cookies", "form"),
+])  # fmt: skip
+def test_every_decoder_watches_the_clock(name, text):
+    peel = dict(EVERY)[name]
+    with pytest.raises(OutOfTime):
+        list(peel(LONG[text], ask(CONTENT_TYPES.get(name, ""), budget=Plenty(checks=1))))
+
+
+def test_the_trail_is_what_the_table_says():
+    samples = [b"%34", rb"\u0034\x34", b"&#52;", "４".encode(), b"NDExMTExMTExMTExMTExMQ==", gzip.compress(b"x"), b'{"a":"\\n"}', b"a=%34&b=1",
+               b"<a>&#52;</a>", "４".encode("utf-16"), part_in_base64()]  # fmt: skip
+    seen = set()
+    for row in DECODERS:
+        for data in samples:
+            for item in row.peel(data, ask(CONTENT_TYPES.get(row.name, ""))):
+                if isinstance(item, Peel) and item.codec:
+                    assert set(item.codec.split("+")) <= set(row.trail)
+                    seen.add(row.name)
+    assert seen == {row.name for row in DECODERS}
+
+
+def part_in_base64():
+    return b"--x\r\nContent-Transfer-Encoding: base64\r\n\r\nNDExMQ==\r\n--x--"
+
+
+def test_names_are_unique():
+    assert len({row.name for row in DECODERS}) == len(DECODERS)
