@@ -29,6 +29,7 @@ GRACE_SECONDS = 1.0
 
 GAP_ANSWERS: Mapping[str, tuple[int, str]] = {
     "body-too-large": (413, "The body is larger than limits.body of the policy."),
+    "answer-too-large": (502, "The upstream's answer is larger than limits.body of the policy."),
     "encrypted": (501, "What a CONNECT tunnel carries can be inspected only if the lane has tls.intercept_ca_file."),
     "upgrade": (501, "After an Upgrade the connection speaks a protocol that this version does not inspect."),
     "event-stream": (501, "A response that never ends cannot be inspected whole by this version."),
@@ -126,7 +127,7 @@ class Gate:
         began = perf_counter()
         if not message.gap and sum(len(part.data) for part in message.parts) <= INLINE_BYTES:
             decision = self.guard.quick(message)
-            if decision is not None and decision.action is Action.ALLOW:
+            if isinstance(decision, Decision) and decision.action is Action.ALLOW:
                 marks.set_passed(flow, message.direction)
                 self._meter.added_latency(message.route.lane, perf_counter() - began)
                 return None
@@ -188,7 +189,8 @@ def _refusal(flow: http.HTTPFlow, message: Message, decision: Decision, seal: st
     if not decision.problem:
         status = REFUSALS["internal"].status
     elif message.gap in GAP_ANSWERS and status == 422:
-        status, why = GAP_ANSWERS[message.gap]
+        large_answer = message.direction == "response" and message.gap == "body-too-large"
+        status, why = GAP_ANSWERS["answer-too-large" if large_answer else message.gap]
         document = restated(document, status=status, add=why)
     elif seal:
         document = restated(document, add=f"This lane redacts, but {seal} seals the message: an edit would break it.")

@@ -69,6 +69,13 @@ class LaneConnectionHandler(ProxyConnectionHandler):
         self._moved: asyncio.Future[None] | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
+    async def handle_client(self) -> None:
+        """Serves the client to its end. What is decided about its messages after that is for nobody."""
+        try:
+            await super().handle_client()
+        finally:
+            self._dead = True
+
     async def server_event(self, event: events.Event) -> None:
         """The host's entry for an event; see ``feed``."""
         self.feed(event)

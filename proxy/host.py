@@ -202,6 +202,7 @@ def _why(error: Exception | None) -> str:
 def hush() -> None:
     """Keeps the host's loggers from writing: their lines quote what peers have sent."""
     theirs = logging.getLogger("mitmproxy")
+    theirs.setLevel(logging.CRITICAL + 1)
     theirs.propagate = False
     if not theirs.handlers:
         theirs.addHandler(logging.NullHandler())

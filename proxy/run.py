@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from detectors import Inspector
+from detectors.inspector import Inspector
+from detectors.presidio import RecognizerError
 from proxy.admin import LISTENING, PASSED, AdminError, Readiness, admin_app, serve_admin
 from proxy.audit import AuditError, JsonLinesAudit
 from proxy.guard import Guard
@@ -66,7 +67,7 @@ def main(policy_path: Path, workers: int = 1) -> int:
         return _refuse(BAD_INPUT, str(error))
     try:
         return asyncio.run(_serve(sidecar))
-    except TlsFileError as error:
+    except (TlsFileError, AuditError) as error:
         return _refuse(BAD_INPUT, str(error))
     except (StartError, AdminError) as error:
         return _refuse(NO_START, str(error))
@@ -81,9 +82,9 @@ def build(policy_path: Path) -> Sidecar:
         key = read_key(policy.audit.fingerprint_key_file)
         inspector = Inspector(fingerprint_key=key, recognizers=policy.recognizers)
         audit = JsonLinesAudit(policy.audit.path, key)
-    except (KeyFileError, AuditError, ValueError, OSError) as error:
+    except (KeyFileError, RecognizerError, AuditError) as error:
         raise BadInput(str(error)) from None
-    meter = PrometheusMeter(version=_version())
+    meter = PrometheusMeter(version=_version(), entities=inspector.team_entities)
     guard = Guard(policy=policy, inspector=inspector, meter=meter, audit=audit)
     return Sidecar(policy_path, inspector, meter, audit, guard, _self_check(inspector))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import ipaddress
 import ssl
 from functools import cache
@@ -26,12 +26,12 @@ def _pem_key(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 def _signed(subject: str, issuer: str, extensions: list[x509.ExtensionType]) -> x509.Certificate:
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     name = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)]) for text in (subject, issuer)]
     builder = x509.CertificateBuilder().subject_name(name[0]).issuer_name(name[1])
     builder = builder.public_key(_key(subject).public_key()).serial_number(x509.random_serial_number())
-    builder = builder.not_valid_before(now - datetime.timedelta(days=1))
-    builder = builder.not_valid_after(now + datetime.timedelta(days=2))
+    builder = builder.not_valid_before(now - dt.timedelta(days=1))
+    builder = builder.not_valid_after(now + dt.timedelta(days=2))
     for extension in extensions:
         builder = builder.add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
     return builder.sign(_key(issuer), hashes.SHA256())

@@ -53,12 +53,12 @@ def whole(data: bytes) -> int | None:
 async def origin(reply: Reply = OK, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Origin]:
     """A listening origin server. A request that begins with ``PRI`` or never ends gets no answer."""
     state = Origin()
-    tasks: set[asyncio.Task[None]] = set()
+    open_: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        tasks.add(task)
+        open_[task] = writer
         state.connections += 1
         buffer = b""
         try:
@@ -76,10 +76,10 @@ async def origin(reply: Reply = OK, *, tls: ssl.SSLContext | None = None) -> Asy
                     await writer.drain()
                     if b"\r\nconnection: close" in answer.lower():
                         return
-        except (ConnectionError, asyncio.CancelledError, ssl.SSLError):
+        except (ConnectionError, ssl.SSLError):
             return
         finally:
-            tasks.discard(task)
+            del open_[task]
             writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
@@ -88,10 +88,10 @@ async def origin(reply: Reply = OK, *, tls: ssl.SSLContext | None = None) -> Asy
         yield state
     finally:
         server.close()
-        for task in list(tasks):
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        for writer in list(open_.values()):
+            writer.transport.abort()
+        if open_:
+            await asyncio.wait(list(open_))
 
 
 async def exchange(port: int, data: bytes, *, close: bool = False, seconds: float = 10) -> bytes:

@@ -125,7 +125,9 @@ async def plane(guard: Any, meter: RecordingMeter | None = None) -> AsyncIterato
 
 
 @asynccontextmanager
-async def lane(base: Path, reply: Reply = OK, *, script: dict[str, Any] | None = None, **options: Any) -> AsyncIterator[Plane]:
+async def lane(
+    base: Path, reply: Reply = OK, *, script: dict[str, Any] | None = None, **options: Any
+) -> AsyncIterator[Plane]:
     """An origin and a plane with one lane to it, under a scripted guard. Policy keys go in as ``mode`` and ``limits``."""
     top = {name: options.pop(name) for name in ("mode", "limits") if name in options}
     async with origin(reply) as server:
@@ -135,4 +137,24 @@ async def lane(base: Path, reply: Reply = OK, *, script: dict[str, Any] | None =
             yield running
 
 
-__all__ = ["ALLOW", "BLOCK", "FAILED", "GAP", "PAN", "Plane", "ScriptedGuard", "lane", "plane", "policy", "redacted"]
+async def until(holds: Callable[[], object], seconds: float = 5) -> None:
+    """Returns once ``holds()`` does, for what has no event of its own."""
+    async with asyncio.timeout(seconds):
+        while not holds():  # noqa: ASYNC110 - see above
+            await asyncio.sleep(0.005)
+
+
+__all__ = [
+    "ALLOW",
+    "BLOCK",
+    "FAILED",
+    "GAP",
+    "PAN",
+    "Plane",
+    "ScriptedGuard",
+    "lane",
+    "plane",
+    "policy",
+    "redacted",
+    "until",
+]

@@ -385,7 +385,7 @@ async def test_an_endless_chunked_response_over_the_limit(tmp_path, inspector):
     piece = b"%x\r\n%s\r\n" % (len(CLEAN) * 100, CLEAN * 100)
     answer = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + piece * 10
     async with boundary(tmp_path, inspector, answer, limits={"body": 4096}) as running:
-        assert_problem(await ask(running, get("/log")), 413)
+        assert_problem(await ask(running, get("/log")), 502)
 
 
 # Row: a 101 with an unknown Upgrade -> stock relays raw bytes that no HTTP hook sees.

@@ -90,7 +90,12 @@ def test_request_message():
     message = request_message(request(b"/a?b=1", fields, b"{}"), Context(ROUTE, "1.2.3.4:5", "gap"))
     assert (message.route, message.direction, message.protocol) == (ROUTE, "request", "http")
     assert (message.host, message.port, message.method, message.path) == ("h", 80, "POST", "/a")
-    assert (message.peer, message.gap, message.traceparent, message.request_id) == ("1.2.3.4:5", "gap", "00-a-b-01", "r1")
+    assert (message.peer, message.gap, message.traceparent, message.request_id) == (
+        "1.2.3.4:5",
+        "gap",
+        "00-a-b-01",
+        "r1",
+    )
     body = message.parts[-1]
     assert (body.name, body.content_type, body.content_encoding) == ("body", "application/json", "gzip")
     query = message.parts[1]
@@ -166,7 +171,9 @@ def test_put_chunked_body_adds_no_length():
 
 
 def test_put_header_leaves_the_length():
-    data = edited(request(fields=[(b"Content-Length", b"2"), (b"Accept", b"x")], content=b"hi"), {"header:accept": b"y"})
+    data = edited(
+        request(fields=[(b"Content-Length", b"2"), (b"Accept", b"x")], content=b"hi"), {"header:accept": b"y"}
+    )
     assert data.headers.fields == ((b"Host", b"h"), (b"Content-Length", b"2"), (b"Accept", b"y"))
 
 

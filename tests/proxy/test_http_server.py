@@ -7,7 +7,7 @@ import pytest
 
 from proxy import http_server
 from tests.e2e.origin import OK, body_of, get, post, read_response, status_of
-from tests.e2e.plane import PAN, lane
+from tests.e2e.plane import PAN, lane, until
 
 NUMBER = PAN.encode()
 
@@ -31,7 +31,11 @@ REFUSED = {
     "chunked in 1.0": (b"POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, "malformed"),
     "gzip coding": (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501, "transfer-coding"),
     "bad chunk size": (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", 400, "malformed"),
-    "bad chunk end": (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nabc\r\n", 400, "malformed"),
+    "bad chunk end": (
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nabc\r\n",
+        400,
+        "malformed",
+    ),
     "forbidden trailer": (
         b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nContent-Length: 5\r\n\r\n",
         400,
@@ -115,7 +119,9 @@ async def test_the_deadline_is_for_headers_only(tmp_path, monkeypatch):
 
 async def test_pipelining(tmp_path):
     """Answers come in order, and a refusal in the middle takes only its own place."""
-    async with lane(tmp_path, lambda request: b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n" + request[5:6]) as running:
+    async with lane(
+        tmp_path, lambda request: b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n" + request[5:6]
+    ) as running:
         reader, writer = await connect(running)
         async with asyncio.timeout(5):
             writer.write(get("/1") + post("/2", NUMBER) + get("/3"))
@@ -178,9 +184,7 @@ async def test_a_client_that_leaves_in_the_middle_of_a_body(tmp_path):
         await writer.drain()
         writer.close()
         await writer.wait_closed()
-        async with asyncio.timeout(5):
-            while running.host.listeners.connections:
-                await asyncio.sleep(0.01)
+        await until(lambda: not running.host.listeners.connections)
         assert running.origin.connections == 0
         assert running.meter.named("internal_error") == []
 
@@ -195,9 +199,7 @@ async def test_no_more_is_read_than_may_wait(tmp_path):
         (handler,) = running.host.listeners.connections.values()
         server = handler.layer.connections[handler.client]
         writer.write(get("/next", "X: " + "a" * 4000) * 5000)
-        async with asyncio.timeout(5):
-            while not handler.seat.congested:
-                await asyncio.sleep(0.01)
+        await until(lambda: handler.seat.congested)
         await asyncio.sleep(0.1)
         assert len(server.buf) < 200_000
         assert writer.transport.get_write_buffer_size() > 10_000_000

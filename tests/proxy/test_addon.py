@@ -1,0 +1,270 @@
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from mitmproxy import connection, http
+
+from proxy import http_marks as marks
+from proxy.addon import INLINE_BYTES, Gate, carry_out, unsealed
+from proxy.http_flows import Context, request_message
+from proxy.message import Action, Decision
+from proxy.metrics import RecordingMeter
+from proxy.policy_routes import Route
+from proxy.workers import Workers
+from tests.e2e.plane import BLOCK, GAP, PAN, ScriptedGuard, policy
+
+NUMBER = PAN.encode()
+
+
+@pytest.fixture
+def workers():
+    made = Workers()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def made(tmp_path, workers):
+    """``made(row, **script)``: a gate, its guard and the lane."""
+
+    def build(row=None, mode="enforce", **script):
+        guard = ScriptedGuard(policy(tmp_path, {"upstream": "http://a:1", **(row or {})}, mode=mode), **script)
+        meter = RecordingMeter()
+        return Gate(guard, workers, meter), guard, guard.policy.lanes[0]
+
+    return build
+
+
+def flow(content=b"", fields=(), host="a", method=b"POST"):
+    client = connection.Client(peername=("10.0.0.9", 4567), sockname=("127.0.0.1", 2))
+    found = http.HTTPFlow(client, connection.Server(address=None))
+    headers = http.Headers([(b"Host", b"a"), *fields])
+    found.request = http.Request(host, 1, method, b"http", b"", b"/x", b"HTTP/1.1", headers, content, None, 0, 0)
+    return found
+
+
+def answered(found, content=b"ok", fields=()):
+    found.response = http.Response(b"HTTP/1.1", 200, b"OK", http.Headers(list(fields)), content, None, 0, 0)
+    return found
+
+
+async def settle(pending):
+    if pending is not None:
+        await pending
+
+
+async def test_a_clean_request_passes_without_waiting(made):
+    gate, guard, lane = made()
+    found = flow(b"clean")
+    assert gate.request(found, lane) is None
+    assert marks.passed(found, "request")
+    (message,) = guard.asked
+    assert (message.peer, message.host, message.port) == ("10.0.0.9:4567", "a", 1)
+    assert message.route is lane.route("a")
+
+
+async def test_a_card_is_refused(made):
+    gate, _, lane = made()
+    found = flow(NUMBER)
+    await settle(gate.request(found, lane))
+    assert not marks.passed(found, "request")
+    assert found.response is marks.refusal(found)
+    assert (found.response.status_code, found.response.data.content) == (403, BLOCK.problem)
+    assert found.response.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_card_in_the_answer_is_refused(made):
+    gate, _, lane = made()
+    found = answered(flow(), NUMBER)
+    await settle(gate.response(found, lane))
+    assert not marks.passed(found, "response")
+    assert found.response.status_code == 403
+
+
+async def test_large_messages_leave_the_event_loop(made):
+    gate, guard, lane = made(quickly=lambda _: pytest.fail("asked on the event loop"))
+    found = flow(b"x" * (INLINE_BYTES + 1))
+    await settle(gate.request(found, lane))
+    assert marks.passed(found, "request")
+    assert len(guard.asked) == 1
+
+
+@pytest.mark.parametrize("decision", [BLOCK, Decision(Action.REPORT), Decision(Action.REDACT), None, "allow"])
+async def test_only_allow_passes_quickly(made, decision):
+    gate, _, lane = made(quickly=lambda _: decision, slowly=lambda _: BLOCK)
+    found = flow(b"clean")
+    await settle(gate.request(found, lane))
+    assert not marks.passed(found, "request")
+
+
+@pytest.mark.parametrize(("mode", "passes"), [("enforce", False), ("monitor", True)])
+@pytest.mark.parametrize("error", [RuntimeError("x"), TimeoutError(), asyncio.CancelledError()])
+async def test_a_guard_that_raises(made, mode, passes, error):
+    def broken(_):
+        raise error
+
+    gate, guard, lane = made(mode=mode, quickly=lambda _: None, slowly=broken)
+    found = flow(NUMBER)
+    await settle(gate.request(found, lane))
+    assert marks.passed(found, "request") is passes
+    assert guard.failures == ["timeout" if isinstance(error, TimeoutError) else "worker"]
+
+
+@pytest.mark.parametrize(("mode", "passes"), [("enforce", False), ("monitor", True)])
+async def test_a_guard_whose_last_word_raises(made, mode, passes):
+    def broken(*_):
+        raise OSError
+
+    gate, guard, lane = made(mode=mode, quickly=lambda _: None, slowly=broken)
+    guard.failed = broken
+    found = flow(NUMBER)
+    await settle(gate.request(found, lane))
+    assert marks.passed(found, "request") is passes
+    if not passes:
+        assert json.loads(found.response.data.content)["type"] == "urn:sekisho:problem:internal"
+
+
+async def test_a_redaction_that_cannot_be_put_in(made):
+    """The new bytes would be two header fields."""
+    split = Decision(Action.REDACT, parts={1: b"a\r\nX: 1"})
+    gate, guard, lane = made(quickly=lambda _: None, slowly=lambda _: split)
+    found = flow(b"clean")
+    await settle(gate.request(found, lane))
+    assert not marks.passed(found, "request")
+    assert guard.failures == ["carry-out"]
+
+
+GAPS = {"body-too-large": 413, "upgrade": 501, "event-stream": 501, "encrypted": 501}
+
+
+@pytest.mark.parametrize(("gap", "status"), GAPS.items())
+async def test_what_the_layers_could_not_hand_over(made, gap, status):
+    gate, guard, lane = made()
+    found = flow()
+    marks.set_gap(found, "request", gap)
+    await settle(gate.request(found, lane))
+    document = json.loads(found.response.data.content)
+    assert (found.response.status_code, document["status"]) == (status, status)
+    assert document["detail"].startswith("gap. ")
+    assert guard.asked[0].gap == gap
+
+
+async def test_an_answer_that_is_too_large_is_the_upstreams_fault(made):
+    gate, _, lane = made()
+    found = answered(flow())
+    marks.set_gap(found, "response", "body-too-large")
+    await settle(gate.response(found, lane))
+    assert found.response.status_code == 502
+
+
+async def test_a_gap_of_the_inspector_keeps_its_status(made):
+    gate, _, lane = made(quickly=lambda _: None, slowly=lambda _: GAP)
+    found = flow()
+    await settle(gate.request(found, lane))
+    assert (found.response.status_code, found.response.data.content) == (422, GAP.problem)
+
+
+async def test_a_refused_head_request_gets_no_body(made):
+    gate, _, lane = made(quickly=lambda _: None, slowly=lambda _: BLOCK)
+    found = flow(method=b"HEAD")
+    await settle(gate.request(found, lane))
+    assert found.response.data.content == b""
+    assert found.response.headers["content-length"] == str(len(BLOCK.problem))
+
+
+FORWARD = {"upstream": "forward", "destinations": [{"hosts": ["listed.example"], "role": "logging"}]}
+
+
+@pytest.mark.parametrize(
+    ("row", "mode", "host", "passes"),
+    [
+        (FORWARD, "enforce", "listed.example", True),
+        (FORWARD, "enforce", "LISTED.example", True),
+        (FORWARD, "enforce", "other.example", False),
+        (FORWARD, "enforce", "listed.example.evil.example", False),
+        (FORWARD, "monitor", "other.example", True),
+        ({**FORWARD, "mode": "monitor"}, "enforce", "other.example", True),
+        ({**FORWARD, "on_gap": "report"}, "enforce", "other.example", False),
+        ({**FORWARD, "unlisted": "external"}, "enforce", "other.example", True),
+    ],
+)
+async def test_destinations(made, row, mode, host, passes):
+    """Only monitor mode lets unlisted destinations pass: they are a rule of the policy, not a gap it may report."""
+    gate, _, lane = made(row, mode=mode)
+    found = flow(b"clean", host=host)
+    await settle(gate.request(found, lane))
+    assert marks.passed(found, "request") is passes
+    if not passes:
+        assert found.response.status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("mode", "host", "readable", "passes"),
+    [
+        ("enforce", "listed.example", True, True),
+        ("enforce", "listed.example", False, False),
+        ("enforce", "other.example", True, False),
+        ("monitor", "listed.example", False, True),
+        ("monitor", "other.example", True, True),
+    ],
+)
+async def test_connect(made, mode, host, readable, passes):
+    gate, _, lane = made(FORWARD, mode=mode)
+    found = flow(host=host, method=b"CONNECT")
+    await settle(gate.connect(found, lane, readable=readable))
+    assert marks.passed(found, "request") is passes
+    assert marks.readable(found) is readable
+
+
+async def test_broken(made):
+    gate, guard, lane = made()
+    found = answered(flow(), NUMBER)
+    gate.broken(found, lane, "response", "plane")
+    assert guard.failures == ["plane"]
+    assert not marks.passed(found, "response")
+    assert found.response.status_code == 503
+
+
+async def test_monitor_mode_leaves_fields_alone(made):
+    gate, _, lane = made(mode="monitor")
+    found = answered(flow(fields=[(b"Accept-Encoding", b"compress")]), fields=[(b"Alt-Svc", b"h3")])
+    await settle(gate.request(found, lane))
+    await settle(gate.response(found, lane))
+    assert found.request.headers["accept-encoding"] == "compress"
+    assert found.response.headers["alt-svc"] == "h3"
+
+
+async def test_a_response_hook_without_a_response(made):
+    gate, _, lane = made()
+    with pytest.raises(ValueError, match="without a response"):
+        gate.response(flow(), lane)
+
+
+def test_unsealed():
+    sealed = flow(fields=[(b"Content-MD5", b"x")]).request
+    plain = flow().request
+    block, redact = Route("l", "logging"), Route("l", "logging", on_violation="redact")
+    assert unsealed(block, sealed, "") == (block, "")
+    assert unsealed(redact, plain, "") == (redact, "")
+    assert unsealed(redact, sealed, "") == (block, "content-md5")
+    assert unsealed(redact, plain, "body-too-large") == (block, "body-too-large")
+
+
+def test_carry_out_redaction():
+    found = flow(NUMBER, [(b"Content-Length", b"16")])
+    message = request_message(found.request, Context(Route("l", "logging", on_violation="redact")))
+    body = next(index for index, part in enumerate(message.parts) if part.name == "body")
+    carry_out(found, message, Decision(Action.REDACT, parts={body: b"*"}))
+    assert (found.request.data.content, found.request.headers["content-length"]) == (b"*", "1")
+    assert marks.passed(found, "request")
+
+
+@pytest.mark.parametrize("decision", [None, object(), "allow", True])
+def test_carry_out_takes_only_decisions(decision):
+    found = flow()
+    message = request_message(found.request, Context(Route("l", "logging")))
+    with pytest.raises(TypeError):
+        carry_out(found, message, decision)
+    assert not marks.passed(found, "request")

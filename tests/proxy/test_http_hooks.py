@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import types
+
+import pytest
+from mitmproxy.connection import Server
+from mitmproxy.proxy.server_hooks import ServerConnectionHookData
+
+from proxy.addon import Gate
+from proxy.http_hooks import LaneHooks, LaneSeat, Rules, Table, upstream_reason
+from proxy.metrics import RecordingMeter
+from proxy.series import UPSTREAM_REASONS
+from proxy.workers import Workers
+from tests.e2e.plane import ScriptedGuard, policy
+
+
+@pytest.mark.parametrize(
+    ("word", "error", "reason"),
+    [
+        ("upstream-unreachable", "[Errno 111] Connect call failed ('127.0.0.1', 1)", "refused"),
+        ("upstream-unreachable", "Multiple exceptions: [Errno 111] Connect call failed, [Errno 99] x", "refused"),
+        ("upstream-unreachable", "connection cancelled", "timeout"),
+        ("upstream-unreachable", "Certificate verify failed: unable to get local issuer certificate", "tls"),
+        ("upstream-unreachable", "The remote server does not speak TLS.", "tls"),
+        ("upstream-unreachable", "[Errno -2] Name or service not known", "dns"),
+        ("upstream-unreachable", "[Errno 104] Connection reset by peer", "reset"),
+        ("upstream-unreachable", "[Errno 113] No route to host", "unreachable"),
+        ("upstream-unreachable", "", "unreachable"),
+        ("upstream-failed", "", "closed"),
+        ("upstream-malformed", "", "protocol"),
+        ("upstream-switched", "", "protocol"),
+        ("anything", "", "protocol"),
+    ],
+)
+def test_upstream_reason(word, error, reason):
+    assert upstream_reason(word, error) == reason
+    assert reason in UPSTREAM_REASONS
+
+
+def seat(base, row, meter=None):
+    rules = policy(base, row)
+    table = Table(Rules.of(rules), meter or RecordingMeter())
+    return LaneSeat(table, rules.lanes[0], 4096)
+
+
+def test_a_reverse_seat(tmp_path):
+    found = seat(tmp_path, {"upstream": "https://es.example:9200", "limits": {"body": 5000}})
+    context = types.SimpleNamespace(server=Server(address=None))
+    found.prepare(context)
+    assert (context.server.address, context.server.tls) == (("es.example", 9200), True)
+    assert found.server_name("anything") == "es.example"
+    assert found.body_limit("anything") == 5000
+    assert not found.forward
+
+
+def test_a_forward_seat(tmp_path):
+    destinations = [{"hosts": ["a.example"], "role": "logging"}]
+    found = seat(tmp_path, {"upstream": "forward", "destinations": destinations, "limits": {"body": 5000}})
+    context = types.SimpleNamespace(server=Server(address=None))
+    found.prepare(context)
+    assert context.server.address is None
+    assert found.server_name("a.example") == "a.example"
+    assert found.body_limit("a.example") == found.body_limit("unlisted.example") == 5000
+    assert found.forward
+
+
+def test_a_seat_follows_a_reload_to_the_same_place(tmp_path):
+    found = seat(tmp_path, {"upstream": "http://a:1"})
+    new = policy(tmp_path, {"upstream": "http://a:1", "mode": "monitor"})
+    found.table.rules = Rules.of(new)
+    assert found.lane is new.lanes[0]
+    assert not found.draining
+
+
+@pytest.mark.parametrize("row", [{"upstream": "http://b:1"}, {"upstream": "http://a:1", "name": "other"}])
+def test_a_seat_does_not_follow_to_another_place(tmp_path, row):
+    found = seat(tmp_path, {"upstream": "http://a:1"})
+    found.table.rules = Rules.of(policy(tmp_path, row))
+    assert found.lane is found.bound
+    assert found.draining
+
+
+def test_a_meter_that_fails_does_not_matter(tmp_path):
+    class Broken:
+        def __getattr__(self, _):
+            raise OSError("no")
+
+    found = seat(tmp_path, {"upstream": "http://a:1"}, Broken())
+    found.upstream_failed("upstream-failed", None)
+
+
+@pytest.fixture
+def hooks(tmp_path):
+    guard = ScriptedGuard(policy(tmp_path, {"upstream": "http://a:1"}))
+    meter = RecordingMeter()
+    table = Table(Rules.of(guard.policy), meter)
+    made = LaneHooks(Gate(guard, Workers(), meter), table, lambda _: None)
+    return made, LaneSeat(table, guard.policy.lanes[0], 4096), meter
+
+
+def test_a_failed_connect_hook_is_a_refused_connection(hooks):
+    made, found, meter = hooks
+    data = ServerConnectionHookData(client=None, server=Server(address=("a", 1)))
+    made.failed("server_connect", data, found, "plane")
+    assert data.server.error == "refused"
+    assert meter.named("internal_error") == [("plane",)]
+
+
+def test_a_failed_tls_hook_leaves_no_connection(hooks):
+    made, found, meter = hooks
+    data = types.SimpleNamespace(ssl_conn=None)
+    made.failed("tls_start_server", data, found, "plane")
+    assert data.ssl_conn is None
+    assert meter.named("internal_error") == [("plane",)]
+
+
+def test_nothing_comes_out_of_a_failing_failure(hooks):
+    made, found, _ = hooks
+    made.failed("request", object(), None, "plane")
+    made._table.meter = None
+    made.crashed("plane")
+    made.failed("tls_start_client", None, found, "plane")

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import threading
+import time
+import urllib.error
+import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from proxy import run
+from proxy.run import BAD_INPUT, NO_START, OK, BadInput, build, main
+from tests.sidecar import free_port, policy_document, write_policy
+
+LANE = {"name": "logs", "upstream": "http://127.0.0.1:9", "role": "logging"}
+
+
+@pytest.fixture
+def server():
+    """A slow origin: each answer takes as long as its path says, in hundredths of a second."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self):
+            self.rfile.read(int(self.headers["content-length"]))
+            begun.set()
+            time.sleep(int(self.path[1:]) / 100)
+            self.send_response(200)
+            self.send_header("content-length", "2")
+            self.end_headers()
+            self.wfile.write(b"ok")
+
+        def log_message(self, *_):
+            pass
+
+    begun = threading.Event()
+    made = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    made.begun = begun
+    thread = threading.Thread(target=made.serve_forever, args=(0.02,))
+    thread.start()
+    yield made
+    made.shutdown()
+    thread.join()
+    made.server_close()
+
+
+def send(sidecar, path="/0", body=b"{}"):
+    request = urllib.request.Request(sidecar.url("logs", path), body, {"content-type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read()
+
+
+def wait_for(holds):
+    end = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_the_life_of_a_sidecar(start_sidecar, server):
+    """Start, readiness, a refusal, a reload that is refused, one that is taken, and an end that loses nothing."""
+    card = b'{"n": "5555555555554444"}'
+    sidecar = start_sidecar([{"name": "logs", "upstream": f"http://127.0.0.1:{server.server_port}", "role": "logging"}])
+    assert json.loads(sidecar.admin("/readyz"))["lanes"] == {"logs": "listening"}
+    assert send(sidecar) == (200, b"ok")
+    assert send(sidecar, body=card)[0] == 403
+
+    path = sidecar.base / "sekisho.yaml"
+    good = path.read_text()
+    path.write_text(good.replace('"role": "logging"', '"role": "loging"'))
+    sidecar.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: 'reloads_total{result="error"} 1' in sidecar.admin("/metrics"))
+    assert b"sekisho.yaml:" in sidecar.output()
+    assert send(sidecar, body=card)[0] == 403
+
+    path.write_text(good.replace('"mode": "enforce"', '"mode": "monitor"'))  # noticed without a signal
+    wait_for(lambda: 'reloads_total{result="ok"} 1' in sidecar.admin("/metrics"))
+    assert send(sidecar, body=card) == (200, b"ok")
+
+    path.write_text(good.replace(sidecar.policy["admin"]["listen"], f"127.0.0.1:{free_port()}"))
+    sidecar.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: b"admin cannot change while running" in sidecar.output())
+
+    answers = []
+    server.begun.clear()
+    asking = threading.Thread(target=lambda: answers.append(send(sidecar, "/100")))
+    asking.start()
+    assert server.begun.wait(10)
+    assert sidecar.stop() == OK
+    asking.join()
+    assert answers == [(200, b"ok")]
+    kinds = [line["kind"] for line in sidecar.audit_lines()]
+    assert (kinds[0], kinds[-1]) == ("start", "stop")
+    assert "policy" in kinds
+
+
+@pytest.fixture
+def taken():
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        yield f"127.0.0.1:{busy.getsockname()[1]}"
+
+
+def refused(capsys, tmp_path, *lanes, workers=1, **top):
+    path = write_policy(tmp_path, policy_document(tmp_path, list(lanes), **top))
+    code = main(path, workers)
+    return code, capsys.readouterr().err
+
+
+def test_a_taken_port(tmp_path, capsys, taken):
+    code, said = refused(capsys, tmp_path, {**LANE, "listen": taken})
+    assert code == NO_START
+    assert f"lane logs cannot listen on {taken}: Address already in use" in said
+
+
+def test_a_taken_admin_port(tmp_path, capsys, taken):
+    code, said = refused(capsys, tmp_path, LANE, admin={"listen": taken})
+    assert code == NO_START
+    assert taken in said
+
+
+def test_more_than_one_worker(tmp_path, capsys):
+    code, said = refused(capsys, tmp_path, LANE, workers=2)
+    assert code == BAD_INPUT
+    assert "--workers 2" in said
+
+
+@pytest.mark.parametrize("content", [b"", b"not pem"])
+def test_a_bad_ca_file(tmp_path, capsys, content):
+    (tmp_path / "ca.pem").write_bytes(content)
+    lane = {**LANE, "upstream": "https://es:9200", "tls": {"ca_file": "ca.pem"}}
+    code, said = refused(capsys, tmp_path, lane)
+    assert code == BAD_INPUT
+    assert "ca.pem" in said
+
+
+def test_a_missing_policy(tmp_path, capsys):
+    assert main(tmp_path / "none.yaml") == BAD_INPUT
+    assert "none.yaml" in capsys.readouterr().err
+
+
+def test_an_audit_file_that_was_tampered_with(tmp_path, capsys):
+    (tmp_path / "var").mkdir()
+    (tmp_path / "var" / "audit.jsonl").write_text('{"kind": "start"}\n')
+    code, said = refused(capsys, tmp_path, LANE)
+    assert code == BAD_INPUT
+    assert "audit.jsonl" in said
+
+
+def test_a_self_check_that_fails_is_not_ready(tmp_path, monkeypatch):
+    def blind(_):
+        raise RuntimeError("found nothing")
+
+    monkeypatch.setattr(run.Inspector, "self_check", blind)
+    sidecar = build(write_policy(tmp_path, policy_document(tmp_path, [LANE])))
+    try:
+        assert sidecar.self_check == "the inspector did not find a synthetic card number"
+    finally:
+        sidecar.audit.close()
+
+
+def test_bad_recognizers(tmp_path):
+    (tmp_path / "own.yaml").write_text("recognizers: 5\n")
+    document = policy_document(tmp_path, [LANE], recognizers=["own.yaml"])
+    with pytest.raises(BadInput):
+        build(write_policy(tmp_path, document)).audit.close()
