@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from mitmproxy import http
@@ -30,13 +31,24 @@ class IndexedHeaders(http.Headers):
 
     def get_all(self, name: str | bytes) -> list[str]:
         """Every value of a field, in order."""
+        return list(self._find(name))
+
+    def get(self, key: str | bytes, default: Any = None) -> Any:
+        """The values of a field joined, or ``default``; without the exception that a miss costs the host."""
+        return ", ".join(found) if (found := self._find(key)) else default
+
+    def __contains__(self, key: object) -> bool:
+        """Whether there is such a field."""
+        return isinstance(key, str | bytes) and bool(self._find(key))
+
+    def _find(self, name: str | bytes) -> Sequence[str]:
         if self._indexed is not self.fields:
             index: dict[bytes, list[str]] = {}
             for key, value in self.fields:
                 index.setdefault(key.lower(), []).append(value.decode("utf-8", "surrogateescape"))
             self._index, self._indexed = index, self.fields
         key = name.encode("utf-8", "surrogateescape") if isinstance(name, str) else name
-        return list(self._index.get(key.lower(), ()))
+        return self._index.get(key.lower(), ())
 
 
 class _Request(http.RequestData):

@@ -59,6 +59,7 @@ class Sidecar:
 def main(policy_path: Path, workers: int = 1) -> int:
     """Serves the policy until SIGTERM or SIGINT. Returns the exit code."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("presidio-analyzer").setLevel(logging.WARNING)  # names each of its recognizers at start
     if workers != 1:
         return _refuse(BAD_INPUT, f"--workers {workers}: this version runs one process; leave --workers out")
     try:

@@ -97,7 +97,11 @@ def test_index_sees_every_change():
     headers = IndexedHeaders([(b"A", b"1"), (b"a", b"2"), (b"B", b"3")])
     assert headers.get_all("a") == ["1", "2"]
     assert headers["A"] == "1, 2"
+    assert headers.get("a") == headers.get(b"A") == "1, 2"
+    assert (headers.get("c"), headers.get("c", "none")) == (None, "none")
     assert "c" not in headers
+    assert b"A" in headers
+    assert 5 not in headers
     headers["c"] = "4"
     assert headers["C"] == "4"
     headers["a"] = "5"
