@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import subprocess
+import sys
 import typing
 from pathlib import Path
 
@@ -160,6 +162,16 @@ def test_the_policy_examples_are_there():
 def test_json_snippets_are_json():
     found = [json.loads(text) for language, text in SNIPPETS if language == "json"]
     assert any(document.get("findings") for document in found)
+
+
+def test_python_snippets_run():
+    """As a reader would run them; their output is a masked number and where it stands."""
+    python_snippets = [text for language, text in SNIPPETS if language == "python"]
+    runs = [
+        subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True, check=True)
+        for text in python_snippets
+    ]
+    assert [run.stdout for run in runs] == ["411111******1111 $.card\n"]
 
 
 def test_make_targets_named_exist():
