@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 
 from detectors.decoders import iso2022jp, wide
-from detectors.decoders.offsets import Whole
+from detectors.decoders.offsets import Whole, side_by_side
 from detectors.decoders.weaver import Weaver
 from detectors.model import Ask, Gap, Peel
 
@@ -135,6 +135,7 @@ def _other(data: bytes, codec: str, ask: Ask) -> Peel:
 
 
 def _reads_as_utf8(data: bytes, codec: str) -> bool:
+    """Whether ``data`` is ASCII and so is what ``codec`` makes of it: codecs with shifts never do."""
     return (
         data.isascii()
         and codec != "utf-7"
@@ -157,7 +158,8 @@ def peel_charset(data: bytes, charset: str | None, ask: Ask) -> Iterator[Peel | 
 
     Bytes that already read the same in UTF-8 give nothing. A label that names no charset gives a Gap
     ``unknown-charset``, and the bytes are still asked what they are. UTF-16 that nobody declared may be a part only, or
-    change its alignment half-way: what the whole does not cover is yielded in runs.
+    change its alignment half-way: what the whole does not cover is yielded in runs. Under a label that would make
+    ASCII unreadable the bytes are yielded as they stand, too: a reader that ignores the label sees those.
     """
     declared = codec_for(charset) if charset and charset.strip() else ""
     if not data:
@@ -165,12 +167,15 @@ def peel_charset(data: bytes, charset: str | None, ask: Ask) -> Iterator[Peel | 
     if declared is None:
         yield Gap("unknown-charset", 0, len(data))
     codec = _choose(data, declared)
+    lies = bool(declared) and codec == declared and b"\0" not in data and not _reads_as_utf8(_ALL_ASCII, codec)
     if codec in wide.CODECS:
         yield wide.peel(data, codec, ask)
     elif codec.startswith("iso2022_jp"):
         yield from iso2022jp.peel(data, ask)
     elif codec and not _reads_as_utf8(data, codec):
         yield _multibyte(data, codec, ask) if codec in _UNITS else _other(data, codec, ask)
+    if lies:
+        yield Peel("", data, side_by_side(0, len(data)))
     if declared not in wide.CODECS and b"\0" in data:
         yield from wide.peel_runs(data, ask, codec)
 

@@ -18,7 +18,7 @@ from dataclasses import replace
 import brotli
 import zstandard
 
-from detectors.decoders.inflate import Inflated, brotlied, gzipped, zlibbed, zstandarded
+from detectors.decoders.inflate import Inflated, brotlied, gzip_head, gzipped, zlibbed, zstandarded
 from detectors.decoders.offsets import Chain, Encode, Whole, side_by_side
 from detectors.model import Ask, Gap, Peel
 
@@ -53,15 +53,21 @@ def _deflate_again(data: bytes) -> Encode:
     return encode
 
 
+def _gzip_again(data: bytes) -> Encode:
+    """One member; behind a header that is kept, without its own."""
+    own_header = 10 if gzip_head(data) else 0
+    return lambda text: gzip.compress(text, 1, mtime=0)[own_header:]
+
+
 Row = tuple[Callable[[bytes, int, Ask], Inflated], Callable[[bytes], Encode]]
 
 CODINGS: dict[str, Row] = {
-    "gzip": (gzipped, lambda _: lambda text: gzip.compress(text, 1, mtime=0)),
+    "gzip": (gzipped, _gzip_again),
     "deflate": (_deflate, _deflate_again),
     "br": (brotlied, lambda _: lambda text: brotli.compress(text, quality=4)),
     "zstd": (zstandarded, lambda _: zstandard.ZstdCompressor(level=1).compress),
 }
-"""Name -> how to decode it, and how to encode edited text again for a reader of the original."""
+"""Name -> how to decode it, and how to encode edited text again behind the ``head`` of the original."""
 
 _ALIASES = {"x-gzip": "gzip", "x-deflate": "deflate", "brotli": "br"}
 
@@ -91,10 +97,10 @@ def _reason(fault: str, name: str, data: bytes, ask: Ask) -> str:
 
 def _peel(data: bytes, name: str, got: Inflated, ask: Ask) -> Iterator[Peel | Gap]:
     """The decoded child, the rest that is none, and what went wrong."""
-    again = None if got.fault or got.beside else CODINGS[name][1](data)
+    lost = got.fault or any(start >= got.head for start, _ in got.beside)
     used = len(data) if got.fault else got.used
     if got.data or not got.fault:
-        yield Peel(name, got.data, Whole(0, used, got.data, again))
+        yield Peel(name, got.data, Whole(got.head, used, got.data, None if lost else CODINGS[name][1](data)))
     rest = 0 if got.fault == "corrupt" else used
     for start, end in (*got.beside, (rest, len(data))):
         if start < end and data[start:end].strip(b"\0"):

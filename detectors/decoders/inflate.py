@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -35,7 +36,9 @@ class Inflated:
     fault: str = ""
     """``truncated``, ``corrupt``, or ``room``: there would be more."""
     beside: tuple[tuple[int, int], ...] = ()
-    """Stretches before ``used`` that a decoder skips and a reader may see."""
+    """Stretches before ``used`` that a decoder skips and a reader may see: names in headers, skippable frames."""
+    head: int = 0
+    """Bytes before the first stream that can stay as they are when it is encoded again."""
 
 
 class _Sink:
@@ -56,8 +59,8 @@ class _Sink:
         """How much to ask for next: one byte more than there is room, to learn that there is more."""
         return min(_OUT, self.left + 1)
 
-    def inflated(self, used: int, fault: str = "", beside: tuple[tuple[int, int], ...] = ()) -> Inflated:
-        return Inflated(b"".join(self._out), used, fault, beside)
+    def inflated(self, used: int, fault: str = "", beside: Iterable[tuple[int, int]] = (), head: int = 0) -> Inflated:
+        return Inflated(b"".join(self._out), used, fault, tuple(beside), head)
 
 
 def _feed(engine: zlib._Decompress, piece: bytes, sink: _Sink) -> bool:
@@ -108,17 +111,33 @@ def zlibbed(data: bytes, at: int, wbits: int, room: int, ask: Ask) -> Inflated:
 
 def gzipped(data: bytes, room: int, ask: Ask) -> Inflated:
     """All members of a gzip file, zero padding between them. Bytes that begin no member end it."""
-    sink, at = _Sink(room), 0
+    sink, at, names, head = _Sink(room), 0, list[tuple[int, int]](), gzip_head(data)
     while True:
-        used, fault = _stream(data, at, 31, sink, ask)
+        head_end = gzip_head(data, at)
+        if head_end:
+            names.append((at + 10, head_end))
+        at, fault = _stream(data, at, 31, sink, ask)
         if fault:
-            return sink.inflated(used, fault)
-        at = used
+            return sink.inflated(at, fault, names, head)
         following = _ZEROS.match(data, at)
         behind = following.end() if following else at
         if not data.startswith(b"\x1f\x8b", behind):
-            return sink.inflated(at)
+            return sink.inflated(at, "", names, head)
         at = behind
+
+
+def gzip_head(data: bytes, at: int = 0) -> int:
+    """Offset behind the header of the member at ``at`` (RFC 1952 §2.3) where its flags announce more than the usual ten
+    bytes; 0 where they do not, for that one is not worth keeping."""
+    flags, end = int.from_bytes(data[at + 3 : at + 4]), at + 10
+    if not flags & 0x1E:
+        return 0
+    if flags & 4:
+        end += 2 + int.from_bytes(data[end : end + 2], "little")
+    for flag in (8, 16):
+        if flags & flag:
+            end = data.find(b"\0", end) + 1 or len(data)
+    return min(end + (flags & 2), len(data))
 
 
 def brotlied(data: bytes, room: int, ask: Ask) -> Inflated:

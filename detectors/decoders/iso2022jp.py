@@ -1,6 +1,7 @@
 """ISO-2022-JP: seven-bit Japanese text that switches character sets by escape sequences.
 
-Evasion: digits from JIS X 0208 (``ESC $ B # 4 # 1``), or escape sequences between ASCII digits.
+Evasion: digits from JIS X 0208 (``ESC $ B # 4 # 1``), escape sequences between ASCII digits, a line that ends in the
+middle of a character set.
 Limits: output ≤ 3 × input. Unknown pairs become U+FFFD.
 Source: RFC 1468, RFC 2237 (JIS X 0212), JIS X 0201 kana as Windows code page 50221 sends it.
 """
@@ -18,6 +19,9 @@ from detectors.model import Ask, Edit, Gap, Peel
 
 ESCAPE = re.compile(rb"\x1b(?:\([BJHI]|\$\(?[@BD])")
 """Switches to a character set."""
+
+_SWITCH_OR_LINE_END = re.compile(ESCAPE.pattern + rb"|\n")
+_OPEN_LINE = re.compile(rb"\x1b(?:\(I|\$\(?[@BD])[^\x1b\n]*+\n")
 
 _ASCII = b"\x1b(B"
 _SINGLE = frozenset({_ASCII, b"\x1b(J", b"\x1b(H"})
@@ -88,12 +92,11 @@ def _kana(weaver: Weaver, data: bytes, end: int, start: int) -> None:
             weaver.plain(run.end())
 
 
-def peel(data: bytes, ask: Ask) -> Iterator[Peel | Gap]:
-    """The whole view as UTF-8, where it has an escape sequence. A line end does not switch back, as in browsers; what a
-    reader that does switch back would see is the view as it stands."""
+def _read(data: bytes, switch: re.Pattern[bytes], ask: Ask) -> Peel:
+    """The whole view, where each match of ``switch`` begins a character set: its own, or ASCII at a line end."""
     weaver, mode, at = Weaver(data), _ASCII, 0
     switches, modes = [0], [_ASCII]
-    for n, step in enumerate((*ESCAPE.finditer(data), None)):
+    for n, step in enumerate((*switch.finditer(data), None)):
         if not n & 1023:
             ask.budget.check_time()
         end = step.start() if step else len(data)
@@ -103,11 +106,21 @@ def peel(data: bytes, ask: Ask) -> Iterator[Peel | Gap]:
             _kana(weaver, data, end, at)
         else:
             _double(weaver, data, end, at, b"\x8f" if mode == b"\x1b$(D" else b"")
-        if step:
+        if step and step[0] == b"\n":
+            at, mode = step.start(), _ASCII
+        elif step:
             at, mode = step.end(), step[0]
             weaver.drop(at)
-            switches.append(at)
-            modes.append(mode)
-    if len(switches) > 1:
-        text, marks = weaver.done(lambda text: text)
-        yield Peel("iso-2022-jp", text, Moded(marks, tuple(switches), tuple(modes)))
+        switches.append(at)
+        modes.append(mode)
+    text, marks = weaver.done(lambda text: text)
+    return Peel("iso-2022-jp", text, Moded(marks, tuple(switches), tuple(modes)))
+
+
+def peel(data: bytes, ask: Ask) -> Iterator[Peel | Gap]:
+    """The whole view as UTF-8, where it has an escape sequence. Where a line ends outside ASCII, readers differ: for
+    browsers the character set stays, for others ASCII begins again. Then there are two children, one for each."""
+    if ESCAPE.search(data):
+        yield _read(data, ESCAPE, ask)
+    if _OPEN_LINE.search(data):
+        yield _read(data, _SWITCH_OR_LINE_END, ask)

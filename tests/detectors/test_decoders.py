@@ -30,7 +30,7 @@ NAMES = [name for name, _ in EVERY]
 SNIPPETS = [
     b"%34", b"%u0034", b"+", b"&", b"=", b"&#52;", b"&#x34;", b"&amp;", b"\\u0034", b"\\x34", b"\\\\", b'"', b"{", b"}", b"[", b"]", b":", b",",
     b"<a b='", b"'>", b"</a>", b"<![CDATA[", b"]]>", b"<!--", b"-->", b"\r\n", b"--x", b"--x--", b"Content-Type: text/plain\r\n",
-    b"Content-Disposition: form-data; name=\"n\"", b"\x1b$B", b"\x1b(B", b"#4", "４".encode(), "４".encode("cp932"), b"\xa3\xb4", b"4\x001\x00",
+    b'Content-Disposition: form-data; name="n"', b"\x1b$B", b"\x1b(B", b"#4", "４".encode(), "４".encode("cp932"), b"\xa3\xb4", b"4\x001\x00",
     b"\xff\xfe", b"\0", b"NDExMTExMTExMTExMTExMQ==", b"eyJhIjoxfQ.", b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"x\x9c", NUMBER.encode(), b"card", b" ", b"\n",
     b"=34", b";", b"PK\x03\x04", gzip.compress(b"4111"),
 ]  # fmt: skip
@@ -71,11 +71,15 @@ def test_garbage_ends_in_children_and_gaps_that_know_their_place(name, peel, dat
 def test_what_hits_ask_for_is_part_of_everything(name, peel, data):
     content_type = CONTENT_TYPES.get(name, "")
     everything = {(item.codec, item.data, item.key) for item in peel(data, ask(content_type)) if isinstance(item, Peel)}
-    asked = {(item.codec, item.data, item.key) for item in peel(data, ask(content_type, len(data))) if isinstance(item, Peel)}
+    asked = {
+        (item.codec, item.data, item.key) for item in peel(data, ask(content_type, len(data))) if isinstance(item, Peel)
+    }
     assert asked <= everything
 
 
-SLOW_AND_ALIKE = frozenset({"charset utf-7", "charset cp037", "charset big5", "charset ?", "charset utf-32", "unwrap gzip, br"})
+SLOW_AND_ALIKE = frozenset(
+    {"charset utf-7", "charset cp037", "charset big5", "charset ?", "charset utf-32", "unwrap gzip, br"}
+)
 
 LONG = {
     "json": json.dumps([{"ts": "2026-11-22", "msg": "order\n\u30ab", "n": 12.5}] * 1_800).encode(),

@@ -16,7 +16,9 @@ URL = standard.urlsafe_b64encode(TEXT)
 
 
 @pytest.mark.parametrize("spelled", [B64, URL, B64.rstrip(b"="), URL.rstrip(b"=")])
-@pytest.mark.parametrize("frame", [b"%s", b"Authorization: Basic %s", b'{"a":"%s"}', b"data:;base64,%s", b"x=%s&y", b"a %s. b"])
+@pytest.mark.parametrize(
+    "frame", [b"%s", b"Authorization: Basic %s", b'{"a":"%s"}', b"data:;base64,%s", b"x=%s&y", b"a %s. b"]
+)
 def test_a_run_in_any_text(spelled, frame):
     data = frame % spelled
     (child,) = peels(peel(data, ask()))
@@ -28,12 +30,16 @@ def test_a_run_in_any_text(spelled, frame):
     assert standard.urlsafe_b64decode(inside.translate(bytes.maketrans(b"+/", b"-_")) + b"==") == TEXT.replace(
         NUMBER.encode(), MASKED.encode()
     )
-    assert inside.endswith(b"=") == (spelled.endswith(b"=") and len(TEXT.replace(NUMBER.encode(), MASKED.encode())) % 3 > 0)
+    assert inside.endswith(b"=") == (
+        spelled.endswith(b"=") and len(TEXT.replace(NUMBER.encode(), MASKED.encode())) % 3 > 0
+    )
     assert not re.search(rb"[-_]" if spelled in (B64, B64.rstrip(b"=")) else rb"[+/]", inside)
 
 
 @pytest.mark.parametrize(
-    "between", [b"\r\n", b"\n", b"\n    ", b"\\n", b"\\r\\n", b"\\\\n"], ids=["crlf", "lf", "indented", "escaped", "escaped-crlf", "twice"]
+    "between",
+    [b"\r\n", b"\n", b"\n    ", b"\\n", b"\\r\\n", b"\\\\n"],
+    ids=["crlf", "lf", "indented", "escaped", "escaped-crlf", "twice"],
 )
 @pytest.mark.parametrize("width", [20, 64, 76])
 def test_line_breaks(between, width):
@@ -79,7 +85,14 @@ def test_text_in_japanese_is_passed_on():
     assert [child.data for child in peels(peel(standard.b64encode(text), ask()))] == [text]
 
 
-@pytest.mark.parametrize("spelled", [B64[:-2] + b"-_" + B64, B64.rstrip(b"=") + b"A" * (5 - len(B64.rstrip(b"=")) % 4), b"NDExMTExMTExMTExMTEx" + b"MR"])
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        B64[:-2] + b"-_" + B64,
+        B64.rstrip(b"=") + b"A" * (5 - len(B64.rstrip(b"=")) % 4),
+        b"NDExMTExMTExMTExMTEx" + b"MR",
+    ],
+)
 def test_what_is_not_canonical_is_read_and_not_put_back(spelled):
     (child, *_) = peels(peel(spelled, ask()))
     assert b"4111" in child.data
@@ -108,7 +121,16 @@ def test_only_what_the_hits_ask_for():
 
 @pytest.mark.parametrize(
     ("raw", "data"),
-    [(b"NDEx", b"411"), (b"NDE", b"41"), (b"ND", b"4"), (b"N", b""), (b"", b""), (b"ND==NDEx", b"4411"), (b"N D\nE*x", b"411"), (b"==", b"")],
+    [
+        (b"NDEx", b"411"),
+        (b"NDE", b"41"),
+        (b"ND", b"4"),
+        (b"N", b""),
+        (b"", b""),
+        (b"ND==NDEx", b"4411"),
+        (b"N D\nE*x", b"411"),
+        (b"==", b""),
+    ],
 )
 def test_a_lenient_decoder_reads_what_it_can(raw, data):
     assert decode_run(raw)[0] == data

@@ -49,7 +49,7 @@ def test_labels(label, codec):
 )
 def test_each_byte_is_located(charset, codec, text):
     data = text.encode(codec)
-    (child,) = peels(peel_charset(data, charset, ask()))
+    child, *_ = peels(peel_charset(data, charset, ask()))
     assert child.data.decode() == text
     at = 0
     for letter in text:
@@ -142,13 +142,20 @@ def test_a_bad_byte_hides_nothing(charset, data, text):
 
 def test_a_charset_with_shifts_is_put_back_whole_or_not_at_all():
     data = "é +4111".encode("utf-7")
-    (child,) = peels(peel_charset(data, "utf-7", ask()))
+    child, *_ = peels(peel_charset(data, "utf-7", ask()))
     assert child.data.decode() == "é +4111"
     assert put(data, child, b"4111", b"****").decode("utf-7") == "é +****"
     odd = b"+ADQ-111"
-    (child,) = peels(peel_charset(odd, "utf-7", ask()))
+    child, *_ = peels(peel_charset(odd, "utf-7", ask()))
     assert child.data == b"4111"
     assert put(odd, child, b"4111", b"****") is None
+
+
+@pytest.mark.parametrize("charset", ["utf-16", "utf-16be", "utf-32", "ibm037", "utf-7", "hz"])
+def test_a_reader_that_ignores_the_label_sees_the_bytes(charset):
+    data = b"card=" + NUMBER.encode()
+    *_, raw = peels(peel_charset(data, charset, ask()))
+    assert (raw.codec, raw.data, raw.hook.locate(5, 21)) == ("", data, (5, 21))
 
 
 def test_the_content_type_declares():
@@ -166,7 +173,7 @@ def test_the_content_type_declares():
 def test_round_trip(codec, before, number, after):
     text = (f"{before}番[{number}]{after}").encode(codec, "ignore").decode(codec)
     data = text.encode(codec)
-    (child,) = peels(peel_charset(data, codec, ask()))
+    child, *_ = peels(peel_charset(data, codec, ask()))
     assert child.data.decode() == text
     changed = put(data, child, f"[{number}]".encode(), f"[{MASKED}]".encode())
     assert changed.decode(codec) == text.replace(f"[{number}]", f"[{MASKED}]")

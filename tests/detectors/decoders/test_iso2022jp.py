@@ -16,7 +16,6 @@ from tests.detectors.decoders.peeling import MASKED, ask, few, located, numbers,
         (b"\x1b$(D\x30\x21\x1b(B4", "丂4"),
         (b"\x1b$B\x29\x21#4\x1b(B1", "\ufffd４1"),
         (b"\x1b$B#4#", "４\ufffd"),
-        (b"\x1b$B#4\n#1", "４\n１"),
         (b"\x1b$B!x", "§"),
     ],
 )
@@ -28,6 +27,14 @@ def test_decodes(data, text):
 @pytest.mark.parametrize("data", [b"", b"4111", b"\x1b[31mred", b"\x1b"])
 def test_text_without_a_switch_gives_nothing(data):
     assert peels(peel(data, ask())) == []
+
+
+def test_a_line_end_outside_ascii_is_read_in_both_ways():
+    data = b"\x1b$B#4\n#1 4\x1b(B\n"
+    kept, ended = peels(peel(data, ask()))
+    assert (kept.data.decode(), ended.data.decode()) == ("４\n１ \ufffd\n", "４\n#1 4\n")
+    assert put(data, kept, "１".encode(), b"*") == b"\x1b$B#4\n\x1b(B*\x1b$B 4\x1b(B\n"
+    assert put(data, ended, b"1 4", b"*") == b"\x1b$B#4\n#*\x1b(B\n"
 
 
 def test_each_letter_is_located():

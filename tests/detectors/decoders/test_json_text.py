@@ -5,7 +5,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.decoders.json_text import escape, peel
-from tests.detectors.decoders.peeling import MASKED, NUMBER, ask, few, fields, holding, located, numbers, peels, put, words
+from tests.detectors.decoders.peeling import (
+    MASKED,
+    NUMBER,
+    ask,
+    few,
+    fields,
+    holding,
+    located,
+    numbers,
+    peels,
+    put,
+    words,
+)
 
 JSON = "application/json"
 
@@ -95,7 +107,9 @@ def test_only_what_the_hits_ask_for():
         ("$.card", "", b"card"), ("$.card", "card", b"4111"), ("$.b", "", b"b"), ("$.b", "b", b"x" * 100),
     ]  # fmt: skip
     lines = b'{"a":1}\n' * 1000
-    assert {path for path, _, _ in fields(peel(lines, ask(JSON, 8 * 500 + 5)))} == {f"[{n}].$.a" for n in range(493, 509)}
+    assert {path for path, _, _ in fields(peel(lines, ask(JSON, 8 * 500 + 5)))} == {
+        f"[{n}].$.a" for n in range(493, 509)
+    }
 
 
 def test_a_value_is_asked_for_by_a_hit_in_its_name():
