@@ -76,7 +76,10 @@ class Peel:
     content_type: str = ""
     """Declared type of the child, if the parent says one (multipart parts)."""
     number: bool = False
-    """The child is a bare JSON number: an edit must keep the document valid JSON."""
+    """The child is a bare number (JSON, msgpack, protobuf …): an edit must keep the document valid."""
+    framed: bool = False
+    """The hook mends all that holds the child in place (lengths, a checksum, the charset). Where the parent is binary,
+    only such a child may change its length."""
 
     def __repr__(self) -> str:
         return f"Peel({self.codec or 'field'}, {len(self.data)} bytes)"

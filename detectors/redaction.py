@@ -1,7 +1,8 @@
 """Putting a message back without the card data in it: edits at the leaves, re-encoded outwards, splice by splice.
 
 Every byte that no edit touches stays as it was. What cannot be put back (a signed payload, an archive) gives ``None``,
-and the caller blocks. Deterministic, and idempotent: what redaction leaves is no finding.
+and the caller blocks; so does an edit that would make binary bytes longer or shorter where no decoder knows what counts
+them. Deterministic, and idempotent: what redaction leaves is no finding.
 Source: PCI DSS 4.0.1, 3.3.1 (sensitive authentication data is removed whole), 3.4.1 (first six and last four at most).
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from detectors.decoders.text import is_rigid
 from detectors.model import PAN, Edit, Finding, View, apply_edits
 
 Style = Literal["mask", "last4", "remove", "fingerprint"]
@@ -29,8 +31,11 @@ def redact(body: bytes, findings: Sequence[Finding], style: Style, numbers: Numb
     for finding in findings:
         if finding.leaf is None:
             return None
+        edit = _edit(finding, finding.leaf, style, numbers)
+        if not _fits(finding.leaf, [edit]):
+            return None
         views[id(finding.leaf)] = finding.leaf
-        edits.setdefault(id(finding.leaf), []).append(_edit(finding, finding.leaf, style, numbers))
+        edits.setdefault(id(finding.leaf), []).append(edit)
     try:
         return _carry_out(body, edits, views)
     except ValueError:  # edits that overlap after all
@@ -49,11 +54,17 @@ def _carry_out(body: bytes, edits: dict[int, list[Edit]], views: dict[int, View]
             of_body += own
             continue
         lifted = view.peel.hook.wrap(own)
-        if lifted is None:
+        if lifted is None or not (view.peel.framed or _fits(view.parent, lifted)):
             return None
         views[id(view.parent)] = view.parent
         edits.setdefault(id(view.parent), []).extend(lifted)
     return apply_edits(body, _merged(of_body))
+
+
+def _fits(view: View, edits: Sequence[Edit]) -> bool:
+    """Whether the edits may be carried out in the view's bytes as they stand."""
+    same = all(len(edit.text) == edit.end - edit.start for edit in edits)
+    return same or not is_rigid(view.data, view.content_type)
 
 
 def _height(view: View) -> int:

@@ -100,7 +100,7 @@ def _peel(data: bytes, name: str, got: Inflated, ask: Ask) -> Iterator[Peel | Ga
     lost = got.fault or any(start >= got.head for start, _ in got.beside)
     used = len(data) if got.fault else got.used
     if got.data or not got.fault:
-        yield Peel(name, got.data, Whole(got.head, used, got.data, None if lost else CODINGS[name][1](data)))
+        yield Peel(name, got.data, Whole(got.head, used, got.data, None if lost else CODINGS[name][1](data)), framed=True)
     rest = 0 if got.fault == "corrupt" else used
     for start, end in (*got.beside, (rest, len(data))):
         if start < end and data[start:end].strip(b"\0"):

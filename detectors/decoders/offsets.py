@@ -102,6 +102,30 @@ class Whole:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class Framed:
+    """A child that stands in the parent byte by byte, behind a prefix that says how long it is."""
+
+    prefix: int
+    """Parent offset at which the prefix begins."""
+    start: int
+    """Parent offset of the child's first byte."""
+    data: bytes
+    """The child."""
+    spell: Callable[[int], bytes | None]
+    """The prefix for a child of so many bytes; ``None``: it cannot say that (and the message is blocked)."""
+
+    def locate(self, start: int, end: int) -> tuple[int, int]:
+        return self.start + start, self.start + end
+
+    def wrap(self, edits: Sequence[Edit]) -> Sequence[Edit] | None:
+        if all(len(edit.text) == edit.end - edit.start for edit in edits):
+            return [Edit(self.start + edit.start, self.start + edit.end, edit.text) for edit in edits]
+        text = apply_edits(self.data, edits)
+        head = self.spell(len(text))
+        return None if head is None else (Edit(self.prefix, self.start + len(self.data), head + text),)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Chain:
     """A child two decoders deep that is yielded as one: ``inner`` hangs in what ``outer`` hangs in the parent."""
 

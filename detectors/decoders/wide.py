@@ -100,7 +100,7 @@ def peel(data: bytes, codec: str, ask: Ask) -> Peel:
     weave_text(weaver, text, mark, width, ask)
     if end < len(data):
         weaver.piece(REPLACEMENT, len(data), (3, len(data) - end))
-    return Peel(codec[:6], *weaver.done(encoder(codec)))
+    return Peel(codec[:6], *weaver.done(encoder(codec)), framed=True)
 
 
 def peel_runs(data: bytes, ask: Ask, codec: str = "") -> Iterator[Peel]:

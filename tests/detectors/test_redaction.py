@@ -125,3 +125,25 @@ def test_findings_of_two_inspections_of_the_same_bytes_are_put_in_together(inspe
     body = b"CardNo=4111111111111111&Expire=3012&SecurityCode=123"
     one, two = inspector.inspect(body, FORM).findings, inspector.inspect(body, FORM).findings
     assert redact(body, [one[0], *two[1:]], "mask") == b"CardNo=411111******1111&Expire=***&SecurityCode=***"
+
+
+RIGID = {
+    "security code": b"\x00\x00\x00\x0ccvv=1234 end\x00",
+    "inside base64": b"\x00\x00\x00\x1cY3Z2PTEyMzQgbmFtZT1UQVJPIQ==\x00",
+    "inside json": b'\x00\x00\x00\x10{"cvv":"1234"}\x00',
+    "percent": b"\x00\x00\x00\x12%34111111111111111\x00",
+}
+
+
+@pytest.mark.parametrize("name", RIGID)
+def test_binary_bytes_that_nobody_knows_the_counts_of_keep_their_length_or_are_not_put_back(inspector, name):
+    body = RIGID[name]
+    assert inspector.inspect(body).findings
+    assert redacted(inspector, body) is None
+
+
+def test_masks_of_equal_length_are_put_into_any_bytes(inspector):
+    body = b"\x00\x00\x00\x10" + N.encode() + b"\x00cvv=123\x00\xff"
+    assert redacted(inspector, body) == b"\x00\x00\x00\x10411111******1111\x00cvv=***\x00\xff"
+    assert redacted(inspector, body, style="remove") is None
+    assert redacted(inspector, body, "text/plain", style="remove") == b"\x00\x00\x00\x10\x00cvv=***\x00\xff"

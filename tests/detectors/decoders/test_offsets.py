@@ -1,6 +1,6 @@
 import pytest
 
-from detectors.decoders.offsets import Chain, OffsetMap, Whole, side_by_side
+from detectors.decoders.offsets import Chain, Framed, OffsetMap, Whole, side_by_side
 from detectors.model import Edit, apply_edits
 
 # "ab" plain, "%34%35" two steps, "c" plain, three bytes dropped, "d" plain.
@@ -71,3 +71,24 @@ def test_a_chain_goes_through_both():
     assert chain.locate(0, 1) == (12, 18)
     assert chain.wrap([Edit(0, 1, b"x")]) == [Edit(12, 18, b"XBC")]
     assert Chain(side_by_side(10, 30), Whole(2, 8, b"abc", None)).wrap([Edit(0, 1, b"x")]) is None
+
+
+FRAMED = Framed(1, 2, b"abcd", lambda size: bytes([size]) if size < 8 else None)  # in b"<\x04abcd>"
+
+
+@pytest.mark.parametrize(
+    ("edits", "expected"),
+    [
+        ([Edit(1, 3, b"**")], b"<\x04a**d>"),
+        ([Edit(0, 1, b"*"), Edit(3, 4, b"*")], b"<\x04*bc*>"),
+        ([Edit(1, 3, b"")], b"<\x02ad>"),
+        ([Edit(0, 1, b""), Edit(3, 4, b"xyz")], b"<\x05bcxyz>"),
+    ],
+)
+def test_a_framed_child_has_its_length_mended(edits, expected):
+    assert FRAMED.locate(1, 3) == (3, 5)
+    assert apply_edits(b"<\x04abcd>", FRAMED.wrap(edits)) == expected
+
+
+def test_a_length_that_cannot_be_said_cannot_be_put_back():
+    assert FRAMED.wrap([Edit(0, 0, b"123456")]) is None

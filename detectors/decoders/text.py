@@ -1,0 +1,34 @@
+"""Whether bytes are text or binary.
+
+Evasion: none of its own; what depends on it does more for binary bytes, never less.
+Limits: one pass over the bytes.
+Source: the control characters that no text file has (ISO/IEC 6429), RFC 3629.
+"""
+
+from __future__ import annotations
+
+import re
+
+_BINARY = re.compile(rb"[\x00-\x06\x0e-\x1a\x1c\x1d\x1f\x7f]")
+"""Controls but the bell, tabs, line ends, backspace, escape (colours of a terminal) and RS (RFC 7464)."""
+_START = re.compile(rb"(?:\xef\xbb\xbf)?\s*+[\[{<]")
+_DECLARED = re.compile(r"text/|multipart/|[\w.+/-]*(?:json|xml|javascript|urlencoded)\b")
+
+
+def is_text(data: bytes) -> bool:
+    """Whether the bytes are UTF-8 without control characters that text does not have."""
+    if _BINARY.search(data):
+        return False
+    if data.isascii():
+        return True
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def is_rigid(data: bytes, content_type: str) -> bool:
+    """Whether something in the bytes may depend on how many they are: they are binary, and neither declared as text
+    (in a charset of its own, or broken) nor begun like JSON or markup."""
+    return not (is_text(data) or _DECLARED.match(content_type) or _START.match(data))
