@@ -6,12 +6,12 @@ import random
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.decoders import DECODERS, GAP_REASONS, peel_charset, peel_cookies, unwrap
 from detectors.model import Edit, Gap, OutOfTime, Peel, apply_edits
-from tests.detectors.decoders.peeling import NUMBER, Plenty, ask, few
+from tests.detectors.decoders.peeling import NUMBER, Plenty, ask
 
 CONTENT_TYPES = {
     "multipart": "multipart/form-data; boundary=x",
@@ -41,7 +41,7 @@ garbage = st.one_of(
 
 
 @pytest.mark.parametrize(("name", "peel"), EVERY, ids=NAMES)
-@few
+@settings(max_examples=25, deadline=None)
 @given(data=garbage, hits=st.lists(st.integers(0, 200), max_size=2).map(sorted))
 def test_garbage_ends_in_children_and_gaps_that_know_their_place(name, peel, data, hits):
     asked = ask(CONTENT_TYPES.get(name, ""), *hits)
@@ -66,7 +66,7 @@ def test_garbage_ends_in_children_and_gaps_that_know_their_place(name, peel, dat
 
 
 @pytest.mark.parametrize(("name", "peel"), EVERY, ids=NAMES)
-@few
+@settings(max_examples=25, deadline=None)
 @given(data=garbage)
 def test_what_hits_ask_for_is_part_of_everything(name, peel, data):
     content_type = CONTENT_TYPES.get(name, "")
