@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
+
+from proxy.addresses import why_not_bound
 
 LISTENING = "listening"
 PASSED = "passed"
@@ -73,9 +74,10 @@ async def serve_admin(application: web.Application, host: str, port: int) -> web
         await web.TCPSite(runner, host, port).start()
     except OSError as error:
         await runner.cleanup()
-        why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
         where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        raise AdminError(f"the admin server cannot listen on {where}: {why}; change admin.listen") from error
+        raise AdminError(
+            f"the admin server cannot listen on {where}: {why_not_bound(error)}; change admin.listen"
+        ) from error
     return runner
 
 

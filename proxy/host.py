@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import types
 from collections.abc import Mapping
 from typing import Any, Protocol, cast
@@ -14,6 +13,7 @@ from mitmproxy.master import Master
 from mitmproxy.proxy.mode_servers import ServerInstance
 
 from proxy.addon import Asked, Gate
+from proxy.addresses import why_not_bound
 from proxy.handler import LaneConnectionHandler, place
 from proxy.http_hooks import Counts, LaneHooks, LaneSeat, Rules, Table
 from proxy.http_layers import LaneHttpLayer
@@ -170,7 +170,7 @@ class Host:
             server = servers.get(lane.name)
             if server is None or not server.is_running:
                 error = server.last_exception if server is not None else None
-                raise StartError(lane.name, str(lane.listen), _why(error))
+                raise StartError(lane.name, str(lane.listen), why_not_bound(error))
 
     def _servers(self) -> dict[str, ServerInstance[Any]]:
         return {server.mode.name: server for server in self.listeners.servers if isinstance(server.mode, LaneMode)}
@@ -191,12 +191,6 @@ class Host:
         while self.listeners.connections:
             self._risen.clear()
             await self._risen.wait()
-
-
-def _why(error: Exception | None) -> str:
-    if isinstance(error, OSError) and error.errno and error.errno > 0:
-        return os.strerror(error.errno)
-    return str(error) if error is not None else "unknown"
 
 
 def hush() -> None:

@@ -135,7 +135,7 @@ def make(tree: Path, *arguments: str, **environment: str) -> subprocess.Complete
     return subprocess.run(
         ["make", *arguments],
         cwd=tree,
-        env=os.environ | environment,
+        env={name: value for name, value in os.environ.items() if not name.startswith("MAKE")} | environment,
         capture_output=True,
         text=True,
         check=False,
