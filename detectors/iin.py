@@ -23,8 +23,11 @@ class Issuer:
     security_code: int = 3
     luhn_required: bool = True
     bare: bool = True
-    """A number is convincing without any word beside it. Not so for defunct or very short ranges: too many
-    everyday numbers share their shape."""
+    """A number counts without any word beside it. Not so for defunct or very short ranges: too many everyday numbers
+    share their shape."""
+    common: tuple[int, ...] = (16, 19)
+    """Lengths that are in circulation. The standard allows the others, but far more identifiers have them than cards
+    (snowflakes, SSCC, identity numbers): without a word beside it, a number of such a length is doubtful."""
 
     @property
     def prefix_length(self) -> int:
@@ -36,20 +39,20 @@ def _to(first: int, last: int) -> tuple[int, ...]:
 
 
 ISSUERS: tuple[Issuer, ...] = (
-    Issuer("visa", 4, 4, (13, 16, 18, 19)),
+    Issuer("visa", 4, 4, (13, 16, 18, 19), common=(13, 16, 19)),
     Issuer("mastercard", 51, 55, (16,)),
     Issuer("mastercard", 2221, 2720, (16,)),
     Issuer("jcb", 3528, 3589, _to(16, 19)),
-    Issuer("jcb", 2131, 2131, (15, 16)),
-    Issuer("jcb", 1800, 1800, (15, 16)),
+    Issuer("jcb", 2131, 2131, (15, 16), common=(15,)),
+    Issuer("jcb", 1800, 1800, (15, 16), common=(15,)),  # sixteen: microseconds since 1970 begin so in January 2027
     Issuer("jcb", 3088, 3088, (16,)),  # test environments only
     Issuer("jcb", 3337, 3338, (16,)),  # test environments only
-    Issuer("amex", 34, 34, (15,), 4),
-    Issuer("amex", 37, 37, (15,), 4),
-    Issuer("diners", 300, 305, _to(14, 19)),
-    Issuer("diners", 3095, 3095, _to(14, 19)),
-    Issuer("diners", 36, 36, _to(14, 19)),
-    Issuer("diners", 38, 39, _to(14, 19)),
+    Issuer("amex", 34, 34, (15,), 4, common=(15,)),
+    Issuer("amex", 37, 37, (15,), 4, common=(15,)),
+    Issuer("diners", 300, 305, _to(14, 19), common=(14, 16)),
+    Issuer("diners", 3095, 3095, _to(14, 19), common=(14, 16)),
+    Issuer("diners", 36, 36, _to(14, 19), common=(14, 16)),
+    Issuer("diners", 38, 39, _to(14, 19), common=(14, 16)),
     Issuer("discover", 6011, 6011, _to(16, 19)),
     Issuer("discover", 644, 649, _to(16, 19)),
     Issuer("discover", 65, 65, _to(16, 19)),
@@ -74,9 +77,9 @@ ISSUERS: tuple[Issuer, ...] = (
     Issuer("instapayment", 637, 639, (16,)),
     Issuer("interpayment", 636, 636, _to(16, 19)),
     Issuer("dankort", 5019, 5019, (16,)),
-    Issuer("uatp", 1, 1, (15,), bare=False),
-    Issuer("enroute", 2014, 2014, (15,), 0, luhn_required=False, bare=False),
-    Issuer("enroute", 2149, 2149, (15,), 0, luhn_required=False, bare=False),
+    Issuer("uatp", 1, 1, (15,), bare=False, common=(15,)),
+    Issuer("enroute", 2014, 2014, (15,), 0, luhn_required=False, bare=False, common=(15,)),
+    Issuer("enroute", 2149, 2149, (15,), 0, luhn_required=False, bare=False, common=(15,)),
 )
 
 BRANDS: tuple[str, ...] = tuple(sorted({row.brand for row in ISSUERS}))
@@ -98,13 +101,15 @@ _PREFIXES = _by_prefix()
 _LONGEST_FIRST = tuple(sorted({len(prefix) for prefix in _PREFIXES}, reverse=True))
 
 
+def beginning(digits: bytes) -> tuple[Issuer, ...]:
+    """The rows whose prefix ASCII ``digits`` begin with, whatever their length, most specific first."""
+    text = digits.decode("ascii")
+    return tuple(row for length in _LONGEST_FIRST for row in _PREFIXES.get(text[:length], ()))
+
+
 def issuers(digits: bytes) -> tuple[Issuer, ...]:
     """The rows whose prefix and length fit ASCII ``digits``, most specific first. The check digit is not looked at."""
-    text = digits.decode("ascii")
-    found: list[Issuer] = []
-    for length in _LONGEST_FIRST:
-        found += (row for row in _PREFIXES.get(text[:length], ()) if len(text) in row.lengths)
-    return tuple(found)
+    return tuple(row for row in beginning(digits) if len(digits) in row.lengths)
 
 
 def issuer(digits: bytes) -> Issuer | None:

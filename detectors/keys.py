@@ -7,6 +7,7 @@ payment APIs and log schemas. A name never hides a number: at most it lowers the
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 _PREFIX = re.compile(r"^x[-_]", re.IGNORECASE)
 """``X-CVV``: the old prefix of header fields says nothing (RFC 6648)."""
@@ -19,9 +20,9 @@ def fold(name: str) -> str:
 
 
 CARD_KEYS = (
-    "cardno", "cardnumber", "cardnum", "ccnumber", "ccnum", "ccno", "creditcard", "creditcardnumber", "creditcardno",
-    "creditcardnum", "primaryaccountnumber", "pan", "cardpan", "fpan", "dpan", "paymentcardnumber",
-    "カード番号", "クレジットカード番号", "クレカ番号", "ｶｰﾄﾞ番号",
+    "cardno", "cardnumber", "cardnum", "cardnr", "ccnumber", "ccnum", "ccno", "creditcard", "creditcardnumber",
+    "creditcardno", "creditcardnum", "debitcardnumber", "primaryaccountnumber", "pan", "cardpan", "fpan", "dpan",
+    "paymentcardnumber", "カード番号", "クレジットカード番号", "クレカ番号", "ｶｰﾄﾞ番号",
 )  # fmt: skip
 """A value of 10 to 19 digits under one of these is a card number whatever its check digit says: payment gateways
 accept such numbers, and GMO's own test numbers fail Luhn."""
@@ -29,6 +30,7 @@ accept such numbers, and GMO's own test numbers fail Luhn."""
 SECURITY_CODE_KEYS = (
     "securitycode", "cvv", "cvv2", "cvc", "cvc2", "cav2", "cardcvv", "cardcvc", "cvvcode", "cvccode", "cvvnumber",
     "csc", "cardsecuritycode", "cardverificationcode", "cardverificationvalue", "verificationvalue", "seccode",
+    "cvvvalue", "cvcvalue", "cardcsc", "securitycd", "カードセキュリティコード",
     "セキュリティコード", "カード確認番号", "ｾｷｭﾘﾃｨｺｰﾄﾞ",
 )  # fmt: skip
 """Three or four digits under one of these are a security code."""
@@ -52,31 +54,50 @@ HOLDER_KEYS = (
 TRACK_KEYS = ("track1", "track2", "trackdata", "track1data", "track2data", "magstripedata", "magstripe")
 
 OTHER_KEYS = (
-    "orderid", "ordernumber", "orderno", "ordernum", "invoiceid", "invoiceno", "invoicenumber", "receiptno",
+    "order", "invoice", "receipt", "tracking", "session", "ticket", "voucher", "coupon",
     "timestamp", "ts", "time", "timeunixnano", "observedtimeunixnano", "starttimeunixnano", "endtimeunixnano", "date",
     "datetime", "createdat", "updatedat", "epoch", "nanos", "micros", "millis", "elapsed", "duration",
-    "traceid", "spanid", "parentid", "parentspanid", "traceparent", "correlationid", "requestid", "xrequestid",
-    "messageid", "eventid", "snowflake", "uuid", "guid", "etag", "checksum", "hash", "md5", "sha1", "sha256", "digest",
-    "signature", "nonce", "seq", "sequence", "offset", "cursor",
-    "imei", "imeisv", "meid", "iccid", "imsi", "msisdn", "serial", "serialnumber", "deviceid",
-    "jan", "jancode", "ean", "ean13", "upc", "gtin", "isbn", "itf", "sscc", "barcode", "sku", "productcode",
-    "productid", "itemcode",
-    "tracking", "trackingno", "trackingnumber", "trackingid", "waybill", "slipno", "denpyo",
-    "phone", "phonenumber", "tel", "mobile", "fax", "zip", "zipcode", "postcode", "postalcode",
-    "iban", "bankaccount", "accountno", "accountnumber", "bankaccountnumber", "mynumber", "corporatenumber",
-    "tranid", "transactionid", "nwtransactionid", "accessid", "forward", "approve", "shopid", "siteid", "memberid",
+    "traceparent", "snowflake", "uuid", "guid", "etag", "checksum", "hash", "md5", "sha1", "sha256", "digest",
+    "signature", "nonce", "seq", "sequence", "offset", "cursor", "position", "lsn", "bytes", "size", "length", "count",
+    "amount", "price", "total", "subtotal", "balance", "seed", "latitude", "longitude", "lat", "lng", "lon",
+    "imei", "imeisv", "meid", "iccid", "imsi", "msisdn", "serial", "mac",
+    "jan", "jancode", "ean", "ean13", "upc", "gtin", "gtin13", "gtin14", "isbn", "isbn13", "issn", "itf", "itf14",
+    "sscc", "sscc18", "barcode", "sku", "waybill", "denpyo", "shipment",
+    "phone", "tel", "mobile", "fax", "zip", "zipcode", "postcode", "postalcode",
+    "iban", "bban", "bankaccount", "routingnumber", "mynumber", "forward", "approve",
     "注文番号", "追跡番号", "伝票番号", "お問い合わせ番号", "送り状番号", "受注番号", "電話番号", "郵便番号",
-    "法人番号", "マイナンバー", "個人番号", "商品コード", "会員番号", "口座番号",
+    "法人番号", "登録番号", "マイナンバー", "個人番号", "商品コード", "商品番号", "会員番号", "口座番号", "受付番号",
+    "予約番号", "取引番号", "管理番号", "請求書番号", "承認番号", "携帯番号", "製造番号", "ポイントカード番号",
+    "会員カード番号", "ギフトカード番号", "注文id", "会員id",
 )  # fmt: skip
 """Names that say the number is something else. They lower a finding to ``low``: reported and counted, never hidden,
 for a word that could hide a card would be an evasion tool."""
 
-CARD_WORDS = (
-    "card", "credit", "debit", "visa", "mastercard", "master", "jcb", "amex", "american express", "diners", "discover",
-    "unionpay", "maestro", "pan", "cvv", "cvc", "payment", "カード", "クレジット", "クレカ", "ビザ", "マスターカード",
-    "ｶｰﾄﾞ", "有効期限", "銀聯", "アメックス", "ダイナース",
+_OTHER_NOUNS = (
+    "order", "invoice", "receipt", "trace", "span", "parent", "parentspan", "correlation", "request", "xrequest",
+    "message", "event", "device", "serial", "product", "item", "goods", "article", "variant", "tracking", "shipment",
+    "shipping", "delivery", "parcel", "waybill", "slip", "phone", "tel", "mobile", "fax", "account", "bankaccount",
+    "corporate", "corporation", "invoiceregistration", "registration", "tran", "transaction", "nwtransaction", "tx",
+    "access", "shop", "site", "member", "user", "customer", "client", "visitor", "session", "job", "task", "batch",
+    "run", "build", "deploy", "commit", "record", "row", "entity", "object", "resource", "document", "doc", "post",
+    "tweet", "status", "media", "channel", "guild", "thread", "conversation", "comment", "review", "campaign", "ad",
+    "adset", "creative", "merchant", "store", "branch", "terminal", "reference", "ref", "external", "internal",
+    "tenant", "organization", "org", "team", "project", "ticket", "case", "issue", "incident", "booking",
+    "reservation", "coupon", "voucher", "refund", "payout", "subscription", "plan", "contract", "employee", "staff",
+    "approval", "sequence", "seq", "lot", "model", "part", "stock", "warehouse", "facebook", "twitter", "line",
+    "google", "amazon", "yahoo", "rakuten",
 )  # fmt: skip
-"""Context words, English and Japanese: near a number they make a weak shape convincing."""
+_OTHER_SUFFIXES = ("id", "ids", "no", "num", "number", "code", "key", "seq", "uid", "ref")
+_SUFFIXES_OF_CLOCKS = ("timestamp", "unixnano", "millis", "micros", "nanos", "edat", "timems", "timeus", "timens")
+
+CARD_WORDS = (
+    "card", "cards", "credit", "debit", "visa", "mastercard", "jcb", "amex", "american express", "diners", "unionpay",
+    "maestro", "pan", "cvv", "cvc", "creditcard", "cardno", "cardnumber", "cardnum", "cardholder", "ccno", "ccnum",
+    "ccnumber", "カード", "クレジット", "クレカ", "ビザ", "マスターカード", "ｶｰﾄﾞ", "有効期限", "銀聯", "アメックス",
+    "ダイナース",
+)  # fmt: skip
+"""Context words, English and Japanese: near a number they make a weak shape convincing. As whole words only: *discard*
+and *company* say nothing about cards."""
 
 CARD_KEY_SET = frozenset(fold(key) for key in CARD_KEYS)
 SECURITY_CODE_KEY_SET = frozenset(fold(key) for key in SECURITY_CODE_KEYS)
@@ -85,7 +106,37 @@ PIN_BLOCK_KEY_SET = frozenset(fold(key) for key in PIN_BLOCK_KEYS)
 PIN_BESIDE_SET = frozenset(fold(key) for key in PIN_KEYS_BESIDE_PAN)
 EXPIRY_KEY_SET = frozenset(fold(key) for key in EXPIRY_KEYS)
 HOLDER_KEY_SET = frozenset(fold(key) for key in HOLDER_KEYS)
-OTHER_KEY_SET = frozenset(fold(key) for key in OTHER_KEYS)
+OTHER_KEY_SET = frozenset(
+    {fold(key) for key in OTHER_KEYS} | {noun + suffix for noun in _OTHER_NOUNS for suffix in _OTHER_SUFFIXES}
+)
+_JAPANESE_CARD = tuple(key for key in CARD_KEY_SET if not key.isascii())
+_JAPANESE_OTHER = tuple(key for key in OTHER_KEY_SET if not key.isascii())
+_WORDS_IN_ID = frozenset(
+    {"paid", "unpaid", "prepaid", "valid", "invalid", "void", "avoid", "grid", "hybrid", "android", "said", "aid"}
+    | {"bid", "kid", "mid", "raid", "rapid", "solid", "fluid"}
+)
+
+
+def card_key(names: Sequence[str]) -> str:
+    """The one of folded ``names`` that says its value is a card number; ``""``: none does."""
+    for name in names:
+        if name in CARD_KEY_SET or (name.endswith(_JAPANESE_CARD) and not name.endswith(_JAPANESE_OTHER)):
+            return name
+    return ""
+
+
+def other_key(names: Sequence[str], *, certain: bool = True) -> str:
+    """The one of folded ``names`` that says its value is something else than a card number; ``""``: none does.
+
+    ``certain``: the name is a key (``order: …``), not just the word before, as in *paid 4111…*.
+    """
+    for name in names:
+        if name in OTHER_KEY_SET or name.endswith((*_SUFFIXES_OF_CLOCKS, *_JAPANESE_OTHER)):
+            return name if certain or name not in OTHER_KEYS or not name.isascii() else ""
+    own = names[0] if names else ""
+    if not certain or not own.endswith(("id", "ids")) or own in _WORDS_IN_ID:
+        return ""
+    return "" if any("card" in name or "credit" in name for name in names) else own
 
 
 def names(path: str, key: str) -> tuple[str, ...]:

@@ -120,6 +120,9 @@ class Pattern:
 PATTERNS: tuple[Pattern, ...] = (
     Pattern(RECOGNIZE, rb"(?:^|[^0-9])" + _FIRST_TWO + rb"(?:[ ._+-]*[0-9]){11}"),
     Pattern(RECOGNIZE, rb"(?:^|[^0-9])[2-689](?:[ ._+-]+[0-9]){3}(?:[ ._+-]*[0-9]){9}"),
+    Pattern(RECOGNIZE, rb"(?:^|[^0-9])" + _FIRST_TWO + rb"[0-9]{2}(?:[^0-9A-Za-z_*]{1,3}[0-9]{4,6}){2}"),
+    Pattern(RECOGNIZE, rb"(?:^|[^0-9])[2-689]\.[0-9]{10,18}[eE]\+?1[2-8]"),
+    Pattern(RECOGNIZE, rb"(?:^|[^0-9])00+" + _FIRST_TWO + rb"[0-9]{11}"),
     Pattern(
         RECOGNIZE, rb"(?:card|pan|\xe3\x82\xab\xe3\x83\xbc\xe3\x83\x89)[^0-9]{0,20}[0-9](?:[ ._+-]*[0-9]){11}", True
     ),

@@ -13,9 +13,13 @@ from detectors.model import CARDHOLDER_NAME, EXPIRY, PIN_BLOCK, SECURITY_CODE
 from detectors.recognizers import Recognized
 
 _BETWEEN = r"[\s|,;/:.\-_]{1,4}"
+_MONTH = r"(?:0[1-9]|1[0-2])"
 _EXPIRY = re.compile(
-    rf"(?:{_BETWEEN}|[^0-9\n]{{1,24}}?)((?:0[1-9]|1[0-2])\s?[/\-|]\s?(?:20)?[2-4][0-9]|(?:0[1-9]|1[0-2])[2-4][0-9])(?![0-9])"
+    rf"(?:{_BETWEEN}|[^0-9\n]{{1,24}}?)({_MONTH}\s?[/\-|.]\s?(?:20)?[2-4][0-9]|{_MONTH}[2-4][0-9]|[2-4][0-9]{_MONTH}"
+    rf"|20[2-4][0-9][/\-]{_MONTH})(?![0-9]|[/\-.][0-9])"
 )
+"""Month and year, or year and month as GMO wants it (``3012``); a whole date is none."""
+_GLUED = re.compile(rf"({_MONTH}[2-4][0-9]|[2-4][0-9]{_MONTH})([0-9]{{3,4}})?(?![0-9])")
 _CODE = re.compile(rf"{_BETWEEN}([0-9]{{3,4}})(?![0-9A-Za-z])")
 
 _SHAPES = (
@@ -33,13 +37,15 @@ _SHAPES = (
 def after(text: str, ends: Sequence[int]) -> Iterator[Recognized]:
     """Expiry and security code that follow a card number ending at one of ``ends``, in free text."""
     for end in ends:
-        expiry = _EXPIRY.match(text, end)
+        expiry = _GLUED.match(text, end) or _EXPIRY.match(text, end)
         if expiry is None:
             continue
         yield Recognized(EXPIRY, expiry.start(1), expiry.end(1), "high", "", ("beside a card number",))
-        code = _CODE.match(text, expiry.end(1))
-        if code is not None:
-            yield Recognized(SECURITY_CODE, code.start(1), code.end(1), "high", "", ("beside a card number",))
+        glued = expiry.re is _GLUED and expiry[2]
+        code = None if glued else _CODE.match(text, expiry.end(1))
+        if glued or code is not None:
+            start, end_of_code = expiry.span(2) if code is None else code.span(1)
+            yield Recognized(SECURITY_CODE, start, end_of_code, "high", "", ("beside a card number",))
 
 
 def sibling(name: str, value: str) -> str:

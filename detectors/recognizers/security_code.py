@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from detectors.keys import SECURITY_CODE_KEY_SET
 from detectors.model import SECURITY_CODE
 from detectors.recognizers import Recognized
-from detectors.recognizers.pan import names_before
+from detectors.recognizers.surroundings import names_before
 
 _NAME = re.compile(
     r"(?<![a-z])(?:[a-z]*?(?:cvv2?|cvc2?|cav2)|csc|(?:card[\s_.-]?)?(?:security|sec)[\s_.-]?code)(?:[\s_.-]?(?:code|value|number|no))?"

@@ -9,7 +9,7 @@ from detectors.iin import issuers
 from detectors.luhn import luhn
 from detectors.model import TRACK_1, TRACK_2
 from detectors.recognizers import Recognized
-from detectors.recognizers.pan import names_before
+from detectors.recognizers.surroundings import names_before
 from detectors.test_numbers import TEST_NUMBERS
 
 _TRACK_1 = re.compile(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from detectors.iin import BRANDS, ISSUERS, MAX_LENGTH, MIN_LENGTH, issuer, issuers
+from detectors.iin import BRANDS, ISSUERS, MAX_LENGTH, MIN_LENGTH, beginning, issuer, issuers
 from detectors.luhn import luhn
 
 
@@ -38,9 +38,15 @@ def test_a_wrong_length_prefix_or_check_digit_is_no_card():
     assert issuer(good[:-1] + bytes([48 + (good[-1] - 47) % 10])) is None
 
 
+def test_a_prefix_is_known_whatever_the_length():
+    assert [row.brand for row in beginning(b"411")] == ["visa"]
+    assert beginning(b"99") == ()
+
+
 def test_the_table_is_sane():
     for row in ISSUERS:
         assert row.first <= row.last
         assert len(str(row.first)) == len(str(row.last))
         assert all(MIN_LENGTH <= length <= MAX_LENGTH for length in row.lengths)
+        assert set(row.common) & set(row.lengths)
     assert len(BRANDS) == len(set(BRANDS)) == 20

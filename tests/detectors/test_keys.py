@@ -2,7 +2,16 @@ from __future__ import annotations
 
 import pytest
 
-from detectors.keys import CARD_KEY_SET, HOLDER_KEY_SET, OTHER_KEY_SET, SECURITY_CODE_KEY_SET, fold, names
+from detectors.keys import (
+    CARD_KEY_SET,
+    HOLDER_KEY_SET,
+    OTHER_KEY_SET,
+    SECURITY_CODE_KEY_SET,
+    card_key,
+    fold,
+    names,
+    other_key,
+)
 
 
 @pytest.mark.parametrize("spelling", ["CardNo", "card_no", "card-no", "CARD NO", "card[no]", "card.no", "'cardNo'"])
@@ -31,3 +40,29 @@ def test_no_name_says_two_things():
     assert not SECURITY_CODE_KEY_SET & OTHER_KEY_SET
     assert not HOLDER_KEY_SET & OTHER_KEY_SET
     assert "cardname" not in HOLDER_KEY_SET  # at GMO it is the card's nickname
+
+
+@pytest.mark.parametrize(
+    ("name", "card", "other"),
+    [
+        ("cardno", True, False),
+        ("お客様カード番号", True, False),
+        ("会員カード番号", False, True),
+        ("ordernumber", False, True),
+        ("createdat", False, True),
+        ("anythingid", False, True),
+        ("cardid", False, False),
+        ("paid", False, False),
+        ("number", False, False),
+        ("value", False, False),
+    ],
+)
+def test_what_a_name_says(name, card, other):
+    assert (bool(card_key((name,))), bool(other_key((name,)))) == (card, other)
+
+
+def test_the_word_before_says_less_than_a_key():
+    assert other_key(("order",))
+    assert not other_key(("order",), certain=False)
+    assert not other_key(("somethingid",), certain=False)
+    assert other_key(("ordernumber",), certain=False)

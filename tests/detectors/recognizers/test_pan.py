@@ -43,7 +43,7 @@ def test_every_published_number_is_found_bare():
         (f"/cards/{VISA}/charge/of/the/month", ""),
         (f"1.{VISA}", "decimal fraction"),
         (f"deadbeef{VISA}abcdef00", "inside a hash or token"),
-        ("41 111 1111 1111 111 1", "irregular grouping"),
+        ("41 11 1111 1111 111 1", "irregular grouping"),
     ],
 )
 def test_doubts_lower_the_confidence_and_never_hide(text, why):
@@ -65,3 +65,42 @@ def test_two_numbers_and_their_neighbours():
 @pytest.mark.parametrize("masked", ["411111******1111", "************1111", "4111********1111", "411111XXXXXX1111"])
 def test_masked_numbers_are_none(masked):
     assert found(f"CardNo={masked}") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict", "why"),
+    [
+        (VISA, "high", ()),
+        (f"order_id={VISA}", "low", ("key says otherwise",)),
+        ("4111111111111113", "none", ("luhn: wrong check digit",)),
+        ("9111111111111111", "none", ("issuer: no brand begins so",)),
+        ("411111111111111", "none", ("length: 15 digits, no visa card",)),
+        ("4222222222 222", "low", ("irregular grouping",)),
+        ("4000000000014", "low", ("thirteen digits without a card word",)),
+        ("4000000000000000006", "high", ()),
+        ("400000000000000002", "low", ("a length that few cards have",)),
+        ("4901234567894", "low", ("thirteen digits without a card word", "a right JAN/EAN check digit")),
+        ("5020 2020 3030 4080", "low", ("round or evenly spaced numbers",)),
+        ("567812345609", "none", ("too common a shape without a card word near",)),
+        ("41111 1111-1111 111", "none", ("irregular grouping, mixed separators, and no card word near",)),
+        ("card 41111 1111-1111 111", "low", ("irregular grouping, mixed separators",)),
+        ("0004111111111111111", "low", ("zero-padded",)),
+        ("4111,1111,1111,1111", "low", ("separators of a list",)),
+        ("card 4111,1111,1111,1111", "high", ()),
+        ("銀聯 6221558812340001", "low", ("check digit not required",)),
+        ("6221558812340001", "none", ("luhn: wrong check digit, and no card word near",)),
+    ],
+)
+def test_an_assessment_says_all_that_speaks_against_a_card(text, verdict, why):
+    (item,) = pan.assess(text)
+    assert (item.verdict, item.failed) == (verdict, why)
+
+
+def test_what_is_recognised_is_what_was_assessed():
+    text = f"order_id={VISA} then 4222 2222 2222 and {VISA[:-1]}2 and 5555 5555 5555 4444"
+    assessed = [(a.shape.start, a.shape.end, a.verdict) for a in pan.assess(text) if a.verdict != "none"]
+    assert [(r.start, r.end, r.confidence) for r in pan.recognize(text)] == assessed
+
+
+def test_assessments_do_not_print_the_digits():
+    assert VISA not in repr(list(pan.assess(f"card {VISA}")))
