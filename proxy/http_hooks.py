@@ -123,7 +123,9 @@ class LaneSeat:
         return host if self.forward else self.bound.upstream.host
 
     def upstream_failed(self, word: str, error: str | None) -> None:
-        """Counts a failed exchange by its reason."""
+        """Counts a failed exchange by its reason, unless it was ours or the client's doing."""
+        if error in _NOT_THEIRS:
+            return
         try:
             self.table.meter.upstream_error(self.bound.name, upstream_reason(word, error or ""))
         except Exception as failure:  # noqa: BLE001 - a counter never decides what the client gets
@@ -134,6 +136,9 @@ class LaneSeat:
         if not self.forward:
             context.server.address = (self.bound.upstream.host, self.bound.upstream.port)
             context.server.tls = self.bound.upstream.kind == "https"
+
+
+_NOT_THEIRS = frozenset({"client disconnected", "cut"})
 
 
 def _same_place(one: Lane, other: Lane) -> bool:

@@ -89,6 +89,13 @@ def test_a_meter_that_fails_does_not_matter(tmp_path):
     found.upstream_failed("upstream-failed", None)
 
 
+@pytest.mark.parametrize("error", ["client disconnected", "cut"])
+def test_a_client_that_left_is_no_upstream_error(tmp_path, error):
+    meter = RecordingMeter()
+    seat(tmp_path, {"upstream": "http://a:1"}, meter).upstream_failed("upstream-unreachable", error)
+    assert meter.named("upstream_error") == []
+
+
 @pytest.fixture
 def hooks(tmp_path):
     guard = ScriptedGuard(policy(tmp_path, {"upstream": "http://a:1"}))
