@@ -131,11 +131,16 @@ def test_find_python_says_what_is_missing(machine, programs, environment, says):
         assert words in answer.stderr
 
 
+OUTER = {"ARGS", "MODE", "POLICY", "PYTHON"}
+"""Variables that a make around the tests hands down to one inside them."""
+
+
 def make(tree: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["make", *arguments],
         cwd=tree,
-        env={name: value for name, value in os.environ.items() if not name.startswith("MAKE")} | environment,
+        env={name: value for name, value in os.environ.items() if name not in OUTER and "MAKE" not in name}
+        | environment,
         capture_output=True,
         text=True,
         check=False,
