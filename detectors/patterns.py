@@ -32,6 +32,7 @@ def _prefixes() -> bytes:
 
 
 _FIRST_TWO = b"(?:" + _prefixes() + b")"
+_NUMBER = _FIRST_TWO + rb"(?:[ ._+-]*[0-9]){11}"
 
 _USEP = (
     rb"\xc2[\xa0\xad]|\xe1\xa0\x8e|\xe2\x80[\x80-\xaf]|\xe2\x81[\x9f-\xa4]|\xe2\x88\x92|\xe3\x80[\x80\x9c]|\xe3\x83\xbc"
@@ -118,7 +119,7 @@ class Pattern:
 
 
 PATTERNS: tuple[Pattern, ...] = (
-    Pattern(RECOGNIZE, rb"(?:^|[^0-9])" + _FIRST_TWO + rb"(?:[ ._+-]*[0-9]){11}"),
+    Pattern(RECOGNIZE, rb"(?:^|[^0-9])" + _NUMBER),
     Pattern(RECOGNIZE, rb"(?:^|[^0-9])[2-689](?:[ ._+-]+[0-9]){3}(?:[ ._+-]*[0-9]){9}"),
     Pattern(RECOGNIZE, rb"(?:^|[^0-9])" + _FIRST_TWO + rb"[0-9]{2}(?:[^0-9A-Za-z_*]{1,3}[0-9]{4,6}){2}"),
     Pattern(RECOGNIZE, rb"(?:^|[^0-9])[2-689]\.[0-9]{10,18}[eE]\+?1[2-8]"),
@@ -131,6 +132,9 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern(RECOGNIZE, _CODE_KEY + _KV + rb"{1,12}" + _LEAD, True),
     Pattern(RECOGNIZE, _PIN_KEY + _KV + rb"{1,12}[0-9A-F]{8}", True),
     *(Pattern(RECOGNIZE, expression, True) for expression in japanese_patterns()),
+    # An escape that ends in a digit, right before a number: %204111…, \u30c94111…
+    Pattern("percent", _PCT + rb"[0-9A-Fa-f][0-9]" + _NUMBER),
+    Pattern("escape", rb"\\+(?:u[0-9A-Fa-f]{3}|x[0-9A-Fa-f])[0-9]" + _NUMBER),
     Pattern("percent", _PCT + _ALNUM_HEX),
     Pattern("percent", rb"(?:" + _PCT_DIGIT + rb"){3}"),
     Pattern("percent", rb"[0-9](?:" + _PCT_SEP + rb"){1,3}[0-9]"),

@@ -33,6 +33,8 @@ ENCODED = {
     "two-series": (b"2223000048410010", "recognize"),
     "gmo jcb": (b"3111111111111111", "recognize"),
     "percent": (b"".join(b"%%%02X" % c for c in N.encode()), "percent"),
+    "percent before": (b"x%20" + N.encode(), "percent"),
+    "backslash before": (json.dumps("\u30c9" + N).encode(), "escape"),
     "percent twice": (b"".join(b"%%25%02x" % c for c in N.encode()), "percent"),
     "percent separators": (b"4111%201111%201111%201111", "percent"),
     "percent nbsp": (urllib.parse.quote("4111\u00a01111\u00a01111\u00a01111").encode(), "percent"),
