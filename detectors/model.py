@@ -77,6 +77,8 @@ class Peel:
     """Declared type of the child, if the parent says one (multipart parts)."""
     number: bool = False
     """The child is a bare number (JSON, msgpack, protobuf …): an edit must keep the document valid."""
+    doubt: str = ""
+    """Why the bytes may read like this by chance: what is found in them has low confidence, and says so."""
     framed: bool = False
     """The hook mends all that holds the child in place (lengths, a checksum, the charset). Where the parent is binary,
     only such a child may change its length."""
@@ -127,6 +129,17 @@ class View:
                 names.append(view.peel.codec)
             view = view.parent
         return tuple(reversed(names))
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Why these bytes may be a chance reading of others, innermost first."""
+        found: list[str] = []
+        view: View | None = self
+        while view is not None and view.peel is not None:
+            if view.peel.doubt:
+                found.append(view.peel.doubt)
+            view = view.parent
+        return tuple(found)
 
     def to_root(self, start: int, end: int) -> tuple[int, int]:
         """The span of the original message that ``self.data[start:end]`` came from."""
@@ -211,6 +224,8 @@ class Ask:
     """Sorted byte offsets in the view at which the sieve's patterns ended. A structural decoder yields only the
     values that hold, or begin within 64 bytes before, such an offset; empty means every value."""
     budget: Budget
+    key: str = ""
+    """The name the view goes by: formats that wrap a value hand it on."""
 
 
 Decoder = Callable[[bytes, Ask], Iterator[Peel | Gap]]

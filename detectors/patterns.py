@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from detectors import patterns_text
 from detectors.iin import ISSUERS
 from detectors.sieve_classes import base64_patterns
 from detectors.test_numbers import TEST_NUMBERS
@@ -127,7 +128,7 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern(
         RECOGNIZE, rb"(?:card|pan|\xe3\x82\xab\xe3\x83\xbc\xe3\x83\x89)[^0-9]{0,20}[0-9](?:[ ._+-]*[0-9]){11}", True
     ),
-    Pattern(RECOGNIZE, rb"[;B][0-9]{12,19}[=^]"),
+    Pattern(RECOGNIZE, rb"[0-9]{12}(?:\^|=[0-9])"),
     Pattern(RECOGNIZE, _CARD_KEY + _KV + rb"{1,12}" + _LEAD, True),
     Pattern(RECOGNIZE, _CODE_KEY + _KV + rb"{1,12}" + _LEAD, True),
     Pattern(RECOGNIZE, _PIN_KEY + _KV + rb"{1,12}[0-9A-F]{8}", True),
@@ -151,7 +152,11 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern("iso2022jp", rb"\x1b\$[@B]"),
     Pattern("utf16le", rb"(?:[0-9A-Za-z\"': =._-]\x00){6}"),
     Pattern("utf16be", rb"(?:\x00[0-9A-Za-z\"': =._-]){6}"),
+    # XML that says it is in a charset which shows no ASCII digits; and EBCDIC, where nobody needs to say so.
+    Pattern("xml-encoding", rb"<\?xml[^>]{0,128}encoding\s*=\s*[\"'](?:utf-?7|utf-?16|ucs|ibm|cp[0-9]|ebcdic|hz)", True),
+    Pattern("xml-encoding", rb"^\x4c\x6f\xa7\x94"),
     Pattern("base64", _BASE64_OF_COMPRESSED),
     *(Pattern("base64", expression) for expression in base64_patterns()),
+    *(Pattern(*row) for row in patterns_text.encodings()),
 )
 """Everything the sieve looks for."""

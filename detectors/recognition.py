@@ -76,10 +76,11 @@ class Recognition:
         digits = bytes(byte for byte in view.data[start:end] if 48 <= byte <= 57)
         secret = item.entity in SENSITIVE_AUTHENTICATION_DATA
         told = item.entity == PAN or item.entity not in OUR_ENTITIES
+        doubts = view.doubts
         return Finding(
             entity=item.entity,
             brand=item.brand,
-            confidence=item.confidence,
+            confidence="low" if doubts else item.confidence,
             test=item.entity == PAN and digits in TEST_NUMBERS,
             masked=masked(digits, 6).decode() if item.entity == PAN else "***",
             fingerprint=self.fingerprint(digits or view.data[start:end]) if told and not secret else "",
@@ -87,7 +88,7 @@ class Recognition:
             trail=view.trail,
             start=view.to_root(start, end)[0],
             end=view.to_root(start, end)[1],
-            why=item.why,
+            why=(*item.why, *doubts),
             leaf=view,
             leaf_start=start,
             leaf_end=end,

@@ -37,12 +37,12 @@ def redact(body: bytes, findings: Sequence[Finding], style: Style, numbers: Numb
         views[id(finding.leaf)] = finding.leaf
         edits.setdefault(id(finding.leaf), []).append(edit)
     try:
-        return _carry_out(body, edits, views)
+        return _carry_out(body, edits, views, numbers)
     except ValueError:  # edits that overlap after all
         return None
 
 
-def _carry_out(body: bytes, edits: dict[int, list[Edit]], views: dict[int, View]) -> bytes | None:
+def _carry_out(body: bytes, edits: dict[int, list[Edit]], views: dict[int, View], numbers: Numbers) -> bytes | None:
     of_body: list[Edit] = []
     while views:
         view = max(views.values(), key=_height)
@@ -57,8 +57,16 @@ def _carry_out(body: bytes, edits: dict[int, list[Edit]], views: dict[int, View]
         if lifted is None or not (view.peel.framed or _fits(view.parent, lifted)):
             return None
         views[id(view.parent)] = view.parent
-        edits.setdefault(id(view.parent), []).extend(lifted)
+        edits.setdefault(id(view.parent), []).extend(_of_number(view.parent, lifted, numbers))
     return apply_edits(body, _merged(of_body))
+
+
+def _of_number(view: View, edits: Sequence[Edit], numbers: Numbers) -> Sequence[Edit]:
+    """Edits from below as edits of ``view``: a bare number may turn out to be hex of text."""
+    if view.peel is None or not view.peel.number:
+        return edits
+    text = b"0" if numbers == "zero" else b'"' + apply_edits(view.data, edits) + b'"'
+    return (Edit(0, len(view.data), text),)
 
 
 def _fits(view: View, edits: Sequence[Edit]) -> bool:

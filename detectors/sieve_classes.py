@@ -52,7 +52,8 @@ def _letters(sextet: int) -> bytes:
     return _URL_SAFE.get(letter, bytes((letter,)))
 
 
-def _expression(classes: Sequence[Class], between_groups: bytes = b"") -> bytes:
+def expression(classes: Sequence[Class], between_groups: bytes = b"") -> bytes:
+    """The classes as an expression, with what may stand between each four of them."""
     letters = [b"[" + b"".join(b"\\x%02x" % letter for letter in sorted(choice)) + b"]" for choice in classes]
     return between_groups.join(b"".join(letters[at : at + 4]) for at in range(0, len(letters), 4))
 
@@ -62,7 +63,7 @@ def _either_case(word: str) -> list[Class]:
 
 
 _AFTER: Class = frozenset(b"\"':=>\\ ")
-_KEYS: tuple[list[Class], ...] = (
+KEYS: tuple[list[Class], ...] = (
     [*_either_case("cv"), frozenset(b"vVcC"), _AFTER],
     [*_either_case("cv"), frozenset(b"vVcC"), frozenset(b"2"), _AFTER],
     _either_case("ritycode"),
@@ -71,15 +72,16 @@ _KEYS: tuple[list[Class], ...] = (
     [*_either_case("card"), frozenset(b"_- "), *_either_case("n")],
     _either_case("pinblock"),
 )
+"""Names of card fields, as classes of their letters; those that must stand by themselves with what follows them."""
 
 
 def base64_patterns() -> list[bytes]:
     """Expressions that match wherever base64 text holds a number of thirteen digits, the name of a card field, or a
     number inside base64 once more. Case-sensitive, bytes."""
-    out = [_expression(through_base64([_DIGIT_OR_SEP] * 9, 0), _BREAK)]
-    for key in _KEYS:
-        out += (_expression(through_base64(key, before)) for before in range(3))
+    out = [expression(through_base64([_DIGIT_OR_SEP] * 9, 0), _BREAK)]
+    for key in KEYS:
+        out += (expression(through_base64(key, before)) for before in range(3))
     once = through_base64([frozenset(b"0123456789")] * 27, 0)
     for phase in range(4):
-        out += (_expression(through_base64(once[phase : phase + 12], before)) for before in range(3))
+        out += (expression(through_base64(once[phase : phase + 12], before)) for before in range(3))
     return sorted(set(out))

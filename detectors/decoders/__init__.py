@@ -7,8 +7,8 @@ Precedence, specific before general:
 3. Structure: ``multipart``, ``json``, ``xml``, ``form``. Each gives values their name and path, and decodes what the
    format itself escapes, so that ``\u0034`` of a JSON string or ``%34`` of a form is never decoded twice. Where one of
    them yields something, the encodings below are tried on its values; on the view itself they find what is malformed.
-4. Encodings of any text: ``percent``, ``escape``, ``html``, ``base64``, ``fullwidth``. They are independent:
-   each is tried on the same view, and what they yield goes through the whole list again, to a depth.
+4. Encodings of any text: ``percent``, ``escape``, ``html``, ``base64``, ``hex``, ``fullwidth`` … They are
+   independent: each is tried on the same view, and what they yield goes through the whole list again, to a depth.
 
 A decoder that has nothing to say yields nothing, so a caller may try all of them; it should try those that the sieve
 pointed at, and always ``compressed`` and ``multipart``, whose bytes show the sieve nothing.
@@ -19,11 +19,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from detectors.decoders import (
+    base32,
     base64,
+    byte_lists,
     compressed,
     escapes,
     form,
     fullwidth,
+    hexadecimal,
     html,
     json_text,
     multipart,
@@ -64,6 +67,9 @@ DECODERS: tuple[Row, ...] = (
     Row("escape", escapes.peel, ("escape",)),
     Row("html", html.peel, ("html",)),
     Row("base64", base64.peel, ("base64", "jwt")),
+    Row("base32", base32.peel, ("base32",)),
+    Row("hex", hexadecimal.peel, ("hex",)),
+    Row("bytes", byte_lists.peel, ("bytes",)),
     Row("fullwidth", fullwidth.peel, ("fullwidth",)),
 )
 """All decoders in order. ``unwrap``, ``peel_charset`` and ``peel_cookies`` need to be told what they look at, and are

@@ -15,6 +15,7 @@ from binascii import a2b_base64
 from collections.abc import Iterator
 
 from detectors.decoders.offsets import Encode, Whole
+from detectors.decoders.plausible import DIGITS, says_something
 from detectors.decoders.weaver import near
 from detectors.model import Ask, Gap, Peel
 
@@ -28,9 +29,6 @@ _JWT = re.compile(rb"(?<![A-Za-z0-9_-])e[wy][A-Za-z0-9_-]{6,}+\.[A-Za-z0-9_-]{4,
 _BREAKS = re.compile(_BREAK)
 _NO_LETTERS = re.compile(rb"[^A-Za-z0-9+/=]++")
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
-_DIGITS = re.compile(rb"[0-9](?:[^0-9]?[0-9]){7}")
-_MAGIC = (b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"x\x01", b"x\x5e", b"x\x9c", b"x\xda", b"PK\x03\x04")
-_PRINTABLE = bytes((9, 10, 13, *range(32, 127)))
 
 
 def _again(raw: bytes, data: bytes) -> Encode | None:
@@ -62,25 +60,12 @@ def _decode(letters: bytes) -> bytes:
     return a2b_base64(letters[: len(letters) - (len(letters) % 4 == 1)] + b"=" * (-len(letters) % 4))
 
 
-def _says_something(data: bytes) -> bool:
-    """Text, digits in any wrapping, or compression: worth a look."""
-    if data.startswith(_MAGIC) or _DIGITS.search(data):
-        return True
-    if len(data.translate(None, _PRINTABLE)) * 10 <= len(data) * 4:
-        return True
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
 def _run(data: bytes, start: int, end: int, *, signed: bool) -> Iterator[Peel]:
     """A run as it stands if that says something; and from its next three letters on where digits come out."""
     codec = "jwt" if signed else "base64"
     for shift in range(4):
         child, encode = decode_run(data[start + shift : end])
-        if _DIGITS.search(child) if shift else _says_something(child):
+        if DIGITS.search(child) if shift else says_something(child):
             yield Peel(codec, child, Whole(start + shift, end, child, None if signed else encode))
 
 

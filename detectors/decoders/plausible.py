@@ -1,0 +1,24 @@
+"""Whether decoded bytes look as if somebody had encoded them: any run of letters *can* be read as base64 or hex."""
+
+from __future__ import annotations
+
+import re
+
+DIGITS = re.compile(rb"[0-9](?:[^0-9]?[0-9]){7}")
+"""Eight digits with at most one byte between them: digits as separators, UTF-16 and full-width forms leave them."""
+
+_MAGIC = (b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"x\x01", b"x\x5e", b"x\x9c", b"x\xda", b"PK\x03\x04")
+_PRINTABLE = bytes((9, 10, 13, *range(32, 127)))
+
+
+def says_something(data: bytes) -> bool:
+    """Text, digits in any wrapping, or compression: worth a look."""
+    if data.startswith(_MAGIC) or DIGITS.search(data):
+        return True
+    if len(data.translate(None, _PRINTABLE)) * 10 <= len(data) * 4:
+        return True
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
