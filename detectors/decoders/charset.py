@@ -47,13 +47,24 @@ _FULLWIDTH_DIGITS = (
     (re.compile(rb"(?:\xa3[\xb0-\xb9]){3}|(?:[0-9]\xa1[\xa1\xbc-\xbe\xdd]){2}"), "euc_jp"),
 )
 _HALF_KANA = re.compile("[\uff61-\uff9f]")
-_CHARSET = re.compile(r"""charset\s*=\s*["']?([^\s"';,]+)""", re.IGNORECASE)
+_PARAMETER = re.compile(r"""(?:^|[;,])\s*([^\s=;,"]+)\s*=\s*("(?:[^"\\]|\\.)*+"|[^;,]*)""")
+_XML_ENCODING = re.compile(rb"""\s*+<\?xml[^>]{0,128}?encoding\s*=\s*["']([A-Za-z0-9._-]{1,32})["']""")
+_EBCDIC_XML = b"\x4c\x6f\xa7\x94"
+"""``<?xm`` in the EBCDIC code pages (XML 1.0, appendix F.1)."""
 
 
 def charset_of(content_type: str) -> str:
-    """The charset parameter of a media type, "" without one."""
-    match = _CHARSET.search(content_type)
-    return match[1] if match else ""
+    """The charset parameter of a media type, "" without one.
+
+    Several that differ, from a repeated parameter or a repeated field, name no charset: receivers disagree about which
+    of them counts, so all are given, joined by ``|``, which no label contains.
+    """
+    labels: dict[str, str] = {}
+    for name, value in _PARAMETER.findall(content_type):
+        if name.lower() in ("charset", "charset*"):
+            label = value.strip().strip("\"'").rpartition("'")[2].strip()
+            labels.setdefault(codec_for(label) or label.lower(), label)
+    return "|".join(labels.values())
 
 
 def codec_for(label: str) -> str | None:
@@ -72,6 +83,8 @@ def sniff(data: bytes) -> str:
     codec = wide.sniff(data)
     if codec:
         return codec
+    if data.startswith(_EBCDIC_XML):
+        return "cp037"
     if iso2022jp.ESCAPE.search(data):
         return "iso2022_jp"
     return "" if data.isascii() or b"\0" in data or _is(data, "utf-8") else _japanese(data)
@@ -146,7 +159,10 @@ def _reads_as_utf8(data: bytes, codec: str) -> bool:
 def _choose(data: bytes, codec: str | None) -> str:
     """The codec to decode with: as declared, but bytes that are plainly UTF-16 or UTF-32 win, as a byte order mark does
     in browsers; an undeclared, unknown or ASCII-like label leaves it to the bytes."""
-    if not codec or codec in _AS_IS:
+    if not codec:
+        said = _XML_ENCODING.match(data)
+        return sniff(data) or (said and codec_for(said[1].decode())) or ""
+    if codec in _AS_IS:
         return sniff(data)
     if codec in wide.CODECS and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return codec
@@ -171,7 +187,7 @@ def peel_charset(data: bytes, charset: str | None, ask: Ask) -> Iterator[Peel | 
     if codec in wide.CODECS:
         yield wide.peel(data, codec, ask)
     elif codec.startswith("iso2022_jp"):
-        yield from iso2022jp.peel(data, ask)
+        yield from iso2022jp.peel(data, ask) if declared or data.isascii() else iso2022jp.peel_islands(data, ask)
     elif codec and not _reads_as_utf8(data, codec):
         yield _multibyte(data, codec, ask) if codec in _UNITS else _other(data, codec, ask)
     if lies:

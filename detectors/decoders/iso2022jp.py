@@ -11,9 +11,9 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from detectors.decoders.offsets import OffsetMap
+from detectors.decoders.offsets import Chain, OffsetMap, side_by_side
 from detectors.decoders.weaver import REPLACEMENT, Weaver
 from detectors.model import Ask, Edit, Gap, Peel
 
@@ -23,6 +23,7 @@ ESCAPE = re.compile(rb"\x1b(?:\([BJHI]|\$\(?[@BD])")
 _SWITCH_OR_LINE_END = re.compile(ESCAPE.pattern + rb"|\n")
 _OPEN_LINE = re.compile(rb"\x1b(?:\(I|\$\(?[@BD])[^\x1b\n]*+\n")
 
+_ISLAND = re.compile(rb"(?:" + ESCAPE.pattern + rb")[\x00-\x7f]*+")
 _ASCII = b"\x1b(B"
 _SINGLE = frozenset({_ASCII, b"\x1b(J", b"\x1b(H"})
 _KANA_MODE = b"\x1b(I"
@@ -124,3 +125,17 @@ def peel(data: bytes, ask: Ask) -> Iterator[Peel | Gap]:
         yield _read(data, ESCAPE, ask)
     if _OPEN_LINE.search(data):
         yield _read(data, _SWITCH_OR_LINE_END, ask)
+
+
+def peel_islands(data: bytes, ask: Ask) -> Iterator[Peel | Gap]:
+    """The seven-bit stretches behind escape sequences, one child each, in bytes that are not seven-bit as a whole: text
+    with a stray byte, or a picture in which three bytes look like an escape sequence."""
+    for n, island in enumerate(_ISLAND.finditer(data)):
+        if not n & 255:
+            ask.budget.check_time()
+        at, end = island.span()
+        for item in peel(data[at:end], ask):
+            if isinstance(item, Gap):
+                yield Gap(item.reason, at + item.start, at + item.end)
+            else:
+                yield replace(item, hook=Chain(side_by_side(at, end), item.hook))

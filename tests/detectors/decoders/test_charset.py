@@ -177,3 +177,40 @@ def test_round_trip(codec, before, number, after):
     assert child.data.decode() == text
     changed = put(data, child, f"[{number}]".encode(), f"[{MASKED}]".encode())
     assert changed.decode(codec) == text.replace(f"[{number}]", f"[{MASKED}]")
+
+
+@pytest.mark.parametrize(
+    ("content_type", "label"),
+    [
+        ("text/plain; charset=Shift_JIS", "Shift_JIS"),
+        ('text/plain; charset="utf-8"; x=1', "utf-8"),
+        ("text/plain; x-charset=utf-8; charset=ibm037", "ibm037"),
+        ('text/plain; a="; charset=utf-8"; charset=ibm037', "ibm037"),
+        ("text/plain; charset*=utf-8''ibm037", "ibm037"),
+        ("text/plain; charset=utf-8; charset=UTF8", "utf-8"),
+        ("text/plain; charset=utf-8; charset=ibm037", "utf-8|ibm037"),
+        ("text/plain; charset=utf-8, text/plain; charset=ibm037", "utf-8|ibm037"),
+        ("text/plain", ""),
+    ],
+)
+def test_the_charset_of_a_media_type(content_type, label):
+    assert charset_of(content_type) == label
+
+
+def test_charsets_that_contradict_each_other_are_a_gap(inspector):
+    number = "4242424242424242".encode("cp037")
+    for content_type in (
+        "text/plain; charset=utf-8; charset=ibm037",
+        "text/plain; charset=utf-8, text/plain; charset=ibm037",
+    ):
+        assert not inspector.quiet(number, content_type)
+        assert "unknown-charset" in [gap.reason for gap in inspector.inspect(number, content_type).gaps]
+
+
+def test_xml_says_its_own_encoding(inspector):
+    ebcdic = '<?xml version="1.0" encoding="IBM037"?><card>4242424242424242</card>'.encode("cp037")
+    assert not inspector.quiet(ebcdic)
+    assert [f.entity for f in inspector.inspect(ebcdic).findings] == ["PAN"]
+    seven = b'<?xml version="1.0" encoding="utf-7"?><card>+ADQAMgA0ADIANAAyADQAMgA0ADIANAAyADQAMgA0ADI-</card>'
+    assert not inspector.quiet(seven)
+    assert [f.entity for f in inspector.inspect(seven).findings] == ["PAN"]
