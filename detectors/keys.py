@@ -61,8 +61,8 @@ OTHER_KEYS = (
     "signature", "nonce", "seq", "sequence", "offset", "cursor", "position", "lsn", "bytes", "size", "length", "count",
     "amount", "price", "total", "subtotal", "balance", "seed", "latitude", "longitude", "lat", "lng", "lon",
     "imei", "imeisv", "meid", "iccid", "imsi", "msisdn", "serial", "mac",
-    "jan", "jancode", "ean", "ean13", "upc", "gtin", "gtin13", "gtin14", "isbn", "isbn13", "issn", "itf", "itf14",
-    "sscc", "sscc18", "barcode", "sku", "waybill", "denpyo", "shipment",
+    "jan", "jancode", "janコード", "ean", "ean13", "upc", "gtin", "gtin13", "gtin14", "isbn", "isbn13", "issn",
+    "itf", "itf14", "sscc", "sscc18", "barcode", "sku", "waybill", "denpyo", "shipment",
     "phone", "tel", "mobile", "fax", "zip", "zipcode", "postcode", "postalcode",
     "iban", "bban", "bankaccount", "routingnumber", "mynumber", "forward", "approve",
     "注文番号", "追跡番号", "伝票番号", "お問い合わせ番号", "送り状番号", "受注番号", "電話番号", "郵便番号",
@@ -72,6 +72,13 @@ OTHER_KEYS = (
 )  # fmt: skip
 """Names that say the number is something else. They lower a finding to ``low``: reported and counted, never hidden,
 for a word that could hide a card would be an evasion tool."""
+
+PRODUCT_KEYS = frozenset(
+    {"jan", "jancode", "ean", "ean13", "upc", "gtin", "gtin13", "isbn", "isbn13", "barcode", "sku"}
+    | {"productcode", "productid", "productno", "itemcode", "itemid", "itemno", "goodscode", "goodsid", "goodsno"}
+    | {"janコード", "商品コード", "商品番号", "items/", "products/", "goods/"}
+)
+"""Names of article numbers: with the article number's own check digit right as well, that is what it is."""
 
 _OTHER_NOUNS = (
     "order", "invoice", "receipt", "trace", "span", "parent", "parentspan", "correlation", "request", "xrequest",
@@ -125,16 +132,17 @@ def card_key(names: Sequence[str]) -> str:
     return ""
 
 
-def other_key(names: Sequence[str], *, certain: bool = True) -> str:
+def other_key(names: Sequence[str], *, certain: bool = True, long: bool = False) -> str:
     """The one of folded ``names`` that says its value is something else than a card number; ``""``: none does.
 
-    ``certain``: the name is a key (``order: …``), not just the word before, as in *paid 4111…*.
+    ``certain``: the name is a key (``order: …``), not just the word before, as in *paid 4111…*. ``long``: the value has
+    seventeen digits or more, so that any name of an identifier (``sid``) is believed.
     """
     for name in names:
         if name in OTHER_KEY_SET or name.endswith((*_SUFFIXES_OF_CLOCKS, *_JAPANESE_OTHER)):
             return name if certain or name not in OTHER_KEYS or not name.isascii() else ""
     own = names[0] if names else ""
-    if not certain or not own.endswith(("id", "ids")) or own in _WORDS_IN_ID:
+    if not certain or not long or not own.endswith(("id", "ids")) or own in _WORDS_IN_ID:
         return ""
     return "" if any("card" in name or "credit" in name for name in names) else own
 

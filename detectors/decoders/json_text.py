@@ -28,6 +28,9 @@ _TOKEN = re.compile(
 )
 _STRING, _KEY, _NUMBER, _OPEN, _CLOSE = 2, 3, 4, 5, 6
 
+_ENDS = re.compile(rb"\s*+(?:[,\]}]|\Z)")
+_BEFORE_ELEMENT = re.compile(rb"[\[,]\s*+\Z")
+
 _ESCAPES = re.compile(UNICODE + rb"|((?:\\[\"\\/bfnrt])++)")
 _SHORT = bytes.maketrans(b"bfnrt", b"\b\f\n\r\t")
 _UNSAFE = re.compile(rb'["\\\x00-\x1f]')
@@ -37,6 +40,8 @@ _EMBEDDED = re.compile(rb"\{\s*+\"")
 _BLANK = re.compile(rb"\s*+\Z")
 _PLAIN_NAME = re.compile(r"[^\W\d]\w*")
 _LEVELS = 32
+_BLANKS = 256
+"""Blanks between an array's elements that are looked over, from the element back to its comma."""
 _REMEMBERED = 256
 """Names kept decoded: those of the open levels are asked for again and again."""
 _OBJECT = -2
@@ -88,6 +93,11 @@ class _Nest:
             self._count += 1
 
     @property
+    def level(self) -> int | None:
+        """``_OBJECT``, the index in an array, or ``None`` outside of any."""
+        return self._index[-1] if self._index else None
+
+    @property
     def key_start(self) -> int | None:
         """Offset of the name of an object's value."""
         return self._keys[-1][0] if self._index and self._index[-1] == _OBJECT else None
@@ -133,6 +143,7 @@ def _string(data: bytes, span: tuple[int, int], path: str, key: str, ask: Ask) -
 
 def _values(data: bytes, start: int, end: int, document: str, ask: Ask) -> Iterator[Peel]:
     nest = _Nest(data, document)
+    after_key = False
     for n, token in enumerate(_TOKEN.finditer(data, start, end)):
         if not n & 1023:
             ask.budget.check_time()
@@ -147,8 +158,22 @@ def _values(data: bytes, start: int, end: int, document: str, ask: Ask) -> Itera
                 yield _string(data, token.span(1), nest.path(ask), "", ask)
         else:
             nest.value()
-            if kind in (_STRING, _NUMBER):
+            if kind in (_STRING, _NUMBER) and _stands_as_value(data, token, nest, after_key=after_key):
                 yield from _value(data, token, nest, ask)
+        after_key = kind == _KEY
+
+
+def _stands_as_value(data: bytes, token: re.Match[bytes], nest: _Nest, *, after_key: bool) -> bool:
+    """Whether the token is where JSON has a value. Not so in ``[INFO] cardNo=4111 …`` or ``{cardNo=4111, …}``: that is
+    text that begins like JSON, and it is read better as text, with the words around it."""
+    if token.lastindex == _NUMBER and not _ENDS.match(data, token.end()):
+        return False
+    if nest.level is None:
+        return _BLANK.match(data, token.end()) is not None and not data[: token.start()].strip()
+    if nest.level == _OBJECT:
+        return after_key
+    start = token.start()
+    return _BEFORE_ELEMENT.search(data, max(0, start - _BLANKS), start) is not None
 
 
 def _value(data: bytes, token: re.Match[bytes], nest: _Nest, ask: Ask) -> Iterator[Peel]:

@@ -15,6 +15,7 @@ from itertools import pairwise
 from typing import Literal
 
 from detectors.iin import Issuer, beginning, issuers
+from detectors.keys import PRODUCT_KEYS
 from detectors.luhn import ean13, luhn
 from detectors.model import PAN
 from detectors.recognizers import Recognized
@@ -51,13 +52,13 @@ MUST_FIND = (
     ("order_id: 4111111111111111", "visa", "low"),
     ("0.4111111111111111", "visa", "low"),
     ("4000000000006", "visa", "low"),
-    ("productCode: 4901234567894", "visa", "low"),
+    ("4901234567894", "visa", "low"),
     ("41111111111111111230123", "visa", "low"),
 )
 MUST_NOT = (
     "4111111111111112",
     "2605011230111111111111801654",
-    "productCode: 4901234567887",
+    "productCode: 4901234567894",
     "cardNo: ************1111",
     "tracking 123456789012",
     "1763800000000",
@@ -65,7 +66,7 @@ MUST_NOT = (
     "cardNo: 0000000000000000",
 )
 
-_TWELVE, _THIRTEEN = 12, 13
+_TWELVE, _THIRTEEN, _LONG = 12, 13, 17
 _INSIDE = {
     "IBAN": "inside an IBAN",
     "UUID": "inside a UUID",
@@ -145,6 +146,7 @@ def _judged(text: str, found: Iterable[Shape], groups: Sequence[Group]) -> Itera
 
 def _judge(text: str, shape: Shape, name: Name) -> Assessment:
     digits = shape.digits
+    other = name.other_if_long if len(digits) >= _LONG else name.other
     published = digits in TEST_NUMBERS
     rows = issuers(digits)
     sound = luhn(digits)
@@ -155,15 +157,15 @@ def _judge(text: str, shape: Shape, name: Name) -> Assessment:
         return Assessment(shape, "high", brand, ("card key", *passed), (), name.card)
     reason = _rejection(digits, rows, sound=sound, published=published)
     if reason:
-        return Assessment(shape, "none", brand, tuple(passed), reason, name.other)
+        return Assessment(shape, "none", brand, tuple(passed), reason, other)
     word = card_word(text, shape.start, shape.end)
-    reason = _wordless_rejection(shape, rows, sound=sound, published=published) if not word else ()
+    reason = _wordless_rejection(shape, other, rows, sound=sound, published=published) if not word else ()
     passed += ["card word"] if word else []
-    doubts = reason or _doubts(text, shape, name, rows, word=word, published=published)
+    doubts = reason or _doubts(text, shape, other, rows, word=word, published=published)
     if not reason and not sound and not published:
         doubts = (*doubts, _NO_LUHN_NEEDED)
     verdict: Literal["high", "low", "none"] = "none" if reason else "low" if doubts else "high"
-    return Assessment(shape, verdict, brand, tuple(passed), doubts, name.other, word)
+    return Assessment(shape, verdict, brand, tuple(passed), doubts, other, word)
 
 
 def _rejection(digits: bytes, rows: Sequence[Issuer], *, sound: bool, published: bool) -> tuple[str, ...]:
@@ -178,7 +180,9 @@ def _rejection(digits: bytes, rows: Sequence[Issuer], *, sound: bool, published:
     return ()
 
 
-def _wordless_rejection(shape: Shape, rows: Sequence[Issuer], *, sound: bool, published: bool) -> tuple[str, ...]:
+def _wordless_rejection(
+    shape: Shape, other: str, rows: Sequence[Issuer], *, sound: bool, published: bool
+) -> tuple[str, ...]:
     """Why this is no card number without a card word near it."""
     if shape.kind == MIXED or not shape.whole:
         return (f"{MIXED}, and no card word near" if shape.kind == MIXED else "a part of the digits that stand there",)
@@ -188,15 +192,17 @@ def _wordless_rejection(shape: Shape, rows: Sequence[Issuer], *, sound: bool, pu
         return ("luhn: wrong check digit, and no card word near",)
     if len(shape.digits) == _TWELVE or not any(row.bare for row in rows):
         return ("too common a shape without a card word near",)
+    if other in PRODUCT_KEYS and ean13(shape.digits):
+        return ("a JAN code by its key and by its own check digit",)
     return ()
 
 
 def _doubts(
-    text: str, shape: Shape, name: Name, rows: Sequence[Issuer], *, word: str, published: bool
+    text: str, shape: Shape, other: str, rows: Sequence[Issuer], *, word: str, published: bool
 ) -> tuple[str, ...]:
     """What speaks for something else than a card. Nothing here hides a number: it is reported as ``low``."""
     doubts = list(shape.doubts)
-    if name.other and shape.kind != PRINTED:
+    if other and shape.kind != PRINTED:
         doubts.append("key says otherwise")
     thing = larger_thing(text, shape.start, shape.end)
     if thing:

@@ -20,11 +20,13 @@ _SEGMENT = re.compile(r"([A-Za-z][A-Za-z_\-]{1,30})/\Z")
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """What a value is called: folded names, nearest first, and which of them says card, or something else."""
+    """What a value is called: folded names, nearest first, which of them says card, and which something else."""
 
     names: tuple[str, ...] = ()
     card: str = ""
     other: str = ""
+    other_if_long: str = ""
+    """As ``other``, of a value of seventeen digits or more."""
 
 
 def name_of(text: str, at: int) -> Name:
@@ -32,9 +34,11 @@ def name_of(text: str, at: int) -> Name:
     segment = _SEGMENT.search(text, max(0, at - _REACH), at) if text[at - 1 : at] == "/" else None
     if segment is not None:  # /orders/123: the collection names its members
         singular = fold(segment[1].removesuffix("s")) + "id"
-        return Name((singular,), "", f"{fold(segment[1])}/" if other_key((singular,), certain=False) else "")
+        other = f"{fold(segment[1])}/" if other_key((singular,)) else ""
+        return Name((singular,), "", other, other)
     names, certain = _names(text, at)
-    return Name(names, card_key(names), other_key(names, certain=certain))
+    other = other_key(names, certain=certain)
+    return Name(names, card_key(names), other, other or other_key(names, certain=certain, long=True))
 
 
 def names_before(text: str, at: int) -> tuple[str, ...]:

@@ -50,7 +50,6 @@ def test_no_name_says_two_things():
         ("会員カード番号", False, True),
         ("ordernumber", False, True),
         ("createdat", False, True),
-        ("anythingid", False, True),
         ("cardid", False, False),
         ("paid", False, False),
         ("number", False, False),
@@ -64,5 +63,7 @@ def test_what_a_name_says(name, card, other):
 def test_the_word_before_says_less_than_a_key():
     assert other_key(("order",))
     assert not other_key(("order",), certain=False)
-    assert not other_key(("somethingid",), certain=False)
+    assert not other_key(("somethingid",))
+    assert other_key(("somethingid",), long=True)
+    assert not other_key(("somethingid",), certain=False, long=True)
     assert other_key(("ordernumber",), certain=False)

@@ -37,7 +37,8 @@ def test_the_name_before_a_value(text, first):
         (f"Order #{N}", "", "order"),
         (f"order {N}", "", ""),
         (f"user_id: {N}", "", "userid"),
-        (f"someThingId={N}", "", "somethingid"),
+        (f"someThingId={N}", "", ""),
+        (f"sid={N}", "", ""),
         (f"paid: {N}", "", ""),
         (f"card.id={N}", "", ""),
         (f"GET /orders/{N}", "", "orders/"),
@@ -90,3 +91,9 @@ def test_iban_and_uuid():
     uuid = "41111111-1111-4111-8111-111111111111"
     assert larger_thing(uuid, 0, 18) == "UUID"
     assert larger_thing(uuid.replace("-4", "-0"), 0, 18) == ""
+
+
+def test_of_a_long_number_any_name_of_an_identifier_is_believed():
+    assert [name_of(f"{key}={N}", len(key) + 1).other_if_long for key in ("sid", "someThingId", "note", "card_id")] == [
+        "sid", "somethingid", "", "",
+    ]  # fmt: skip
