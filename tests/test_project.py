@@ -244,7 +244,18 @@ def test_the_suite_watches_itself(tmp_path, module, options, passes):
         (tmp_path / f"test_{name}.py").write_text(source)
     files = [f"test_{name}.py" for name in (module, *options) if not name.startswith("-")]
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files, *(o for o in options if o[0] == "-")],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-c",
+            os.devnull,
+            *files,
+            *(o for o in options if o[0] == "-"),
+        ],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
