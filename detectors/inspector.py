@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from detectors.budget import Purse
-from detectors.decoders import charset, compressed, json_text, multipart
+from detectors.decoders import binary, charset, compressed, json_text, multipart
 from detectors.model import PAN, Ask, Gap, Inspection, Limits, Peel, View
 from detectors.overlaps import settle
 from detectors.presidio import Presidio
@@ -74,7 +74,9 @@ class Inspector:
             label = charset.charset_of(kind)
             if kind.startswith("multipart/") or (label and label.lower() not in _ASCII_COMPATIBLE):
                 return False
-        if data[:1] in _MAGIC_STARTS or compressed.is_container(data) or self._team.hits(data) is not None:
+        if data[:1] in _MAGIC_STARTS or binary.is_opaque(data, _lower_type(content_type), Purse(self._limits)):
+            return False
+        if self._team.hits(data) is not None:
             return False
         return self._sieve.quiet(data)
 

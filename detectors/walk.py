@@ -2,28 +2,38 @@
 
 A view is sieved once. Where it has structure (JSON, form, XML, multipart) the values that hold a hit become views of
 their own and are asked again; hits outside any value are recognised where they stand, so broken or mislabelled
-structure hides nothing. Encodings of a whole view (percent, references, full-width …) give one more view each.
+structure hides nothing. Encodings of a whole view (percent, references, full-width …) give one more view each. What the
+sieve cannot see into (compression, archives, binary messages) is opened first.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 from detectors.budget import Purse
 from detectors.decoders import (
+    archive,
     base64,
+    binary,
     charset,
     compressed,
     escapes,
     form,
     fullwidth,
+    grpc,
     html,
     json_text,
     multipart,
+    office,
     percent,
+    protobuf,
     xml_text,
 )
-from detectors.keys import names
+from detectors.decoders.offsets import Cover
+from detectors.decoders.survey import Survey, spelled
+from detectors.decoders.text import is_text
 from detectors.model import Ask, Decoder, Finding, Gap, Limits, OutOfTime, Peel, View
 from detectors.patterns import RECOGNIZE
 from detectors.recognition import Recognition
@@ -40,6 +50,9 @@ TRANSFORMS: tuple[tuple[str, Decoder], ...] = (
     ("base64", base64.peel),
 )
 """Kind of hit → the decoder of a whole view that it calls for."""
+
+OPENERS: tuple[Decoder, ...] = (grpc.peel, compressed.peel, archive.peel)
+"""Decoders of views that show the sieve nothing. The first that has anything to say has the view for itself."""
 
 CHARSETS = ("sjis", "eucjp", "iso2022jp", "utf16le", "utf16be")
 """Kinds of hit that keep a view from passing for quiet; the charset itself is told from the bytes."""
@@ -77,7 +90,7 @@ class Walk:
             self.gaps.append(Gap("timeout", 0, len(body)))
 
     def _ask(self, view: View, hits: Sequence[int]) -> Ask:
-        return Ask(view.content_type, tuple(hits), self._purse)
+        return Ask(view.content_type, tuple(hits), self._purse, view.key)
 
     def _gap(self, view: View, gap: Gap) -> None:
         self.gaps.append(Gap(gap.reason, *view.to_root(gap.start, gap.end)))
@@ -105,17 +118,80 @@ class Walk:
         if _ancestors(view) > _NESTED:
             self._gap(view, Gap("too-deep", 0, len(view.data)))
             return
-        claimed: list[tuple[int, int]] = []
-        opened = list(compressed.peel(view.data, self._ask(view, ())))
-        if opened:
-            list(self._children(view, opened, view.content_type))
+        ask = self._ask(view, ())
+        told = binary.declared_form(view.content_type)
+        found = told.survey(view.data, ask, declared=True) if told else None
+        if told and found:
+            self._message(view, told, found)
             return
+        if self._opened(view, ask):
+            return
+        guessed = binary.guess(view.data, ask)
+        if guessed:
+            self._message(view, *guessed)
+            return
+        claimed: list[tuple[int, int]] = []
         if view.content_type.startswith(_MULTIPART):
-            claimed += self._children(view, multipart.peel(view.data, self._ask(view, ())))
+            claimed += self._children(view, multipart.peel(view.data, ask))
+        elif view.content_type == office.PART:
+            list(self._children(view, office.peel(view.data, ask)))
+        elif told and not is_text(view.data):
+            claimed += self._children(view, told.peel(view.data, ask))
         if self._recharset(view):
             return
-        label = label_of(view)
-        self._look(view, label, claimed)
+        self._look(view, label_of(view), claimed)
+
+    def _opened(self, view: View, ask: Ask) -> bool:
+        """Whether the view was compressed, an archive or a stream of frames, and what it holds has been visited."""
+        for decoder in OPENERS:
+            items = decoder(view.data, ask)
+            first = next(items, None)
+            if first is not None:
+                inherited = view.content_type if decoder is compressed.peel else ""
+                list(self._children(view, chain((first,), items), inherited))
+                return True
+        return False
+
+    def _message(self, view: View, form: binary.Form, found: Survey) -> None:
+        """Reads all values of a binary message in one pass, and visits those that the sieve points at. What stands
+        between values is looked at as it is: bytes may be a message by accident."""
+        if compressed.may_be_snappy(view.data):
+            list(self._children(view, compressed.peel(view.data, self._ask(view, ())), view.content_type))
+        wanted = set(binary.closed(found, self._ask(view, ())))
+        for lines in (found.text, found.other):
+            text = lines.text()
+            hits = self._sieve.scan(text)
+            if hits is not None:
+                wanted.update(lines.at(end for ends in hits.by_kind.values() for end in ends))
+                if not hits.complete:
+                    self._gap(view, Gap("too-many-candidates", 0, len(view.data)))
+            team = self._team.hits(text)
+            if team is not None:
+                wanted.update(lines.at(team) if team else (start for start, _ in lines.spans()))
+        self._fields(view, form, sorted(wanted))
+        if form.name != "protobuf":
+            self._beside(view, form.peel)
+        spans = [*found.text.spans(), *found.other.spans()]
+        known = len(self.findings)
+        self._look(view, label_of(view), spans, structured=False)
+        values = Cover(spans)
+        self.findings[known:] = [f for f in self.findings[known:] if span_in(f, view)[1] not in values]
+
+    def _fields(self, view: View, form: binary.Form, wanted: Sequence[int]) -> None:
+        """The values of a message at the offsets ``wanted``; messages within it are views of their own, so that their
+        lengths are mended when a value changes its own."""
+        if not wanted:
+            return
+        for item in form.peel(view.data, self._ask(view, wanted)):
+            if isinstance(item, Gap) or item.content_type != protobuf.NESTED:
+                list(self._children(view, (item,)))
+                continue
+            start, end = item.hook.locate(0, len(item.data))
+            if _ancestors(view) > _NESTED or (item.codec and view.depth >= self._limits.depth):
+                self._gap(view, Gap("too-deep", start, end))
+                continue
+            inner = wanted[bisect_left(wanted, start) : bisect_left(wanted, end)]
+            self._fields(child_of(view, item), form, [at - start for at in inner])
 
     def _recharset(self, view: View) -> bool:
         """Whether the view was in another charset and has been visited as UTF-8 instead."""
@@ -127,7 +203,9 @@ class Walk:
         visited = list(self._children(view, items, plain))
         return bool(visited) or any(isinstance(item, Peel) for item in items)
 
-    def _look(self, view: View, label: bytes, claimed: list[tuple[int, int]]) -> None:
+    def _look(
+        self, view: View, label: bytes, claimed: list[tuple[int, int]], *, structured: bool = True
+    ) -> None:
         hits = self._sieve.scan(label + view.data if label else view.data)
         team = self._team.hits(view.data)
         if hits is None and team is None:
@@ -136,18 +214,19 @@ class Walk:
             self._gap(view, Gap("too-many-candidates", 0, len(view.data)))
         by_kind = _shifted(hits, len(label)) if hits is not None else {}
         wanted = sorted({end for ends in (*by_kind.values(), team or ()) for end in ends})
-        structure = structure_of(view)
+        structure = structure_of(view) if structured else None
         if structure is not None:
             claimed += self._children(view, structure(view.data, self._ask(view, wanted)))
             self._beside(view, structure)
-        free = {kind: [end for end in ends if not _inside(end, claimed)] for kind, ends in by_kind.items()}
+        taken = Cover(claimed)
+        free = {kind: [end for end in ends if end not in taken] for kind, ends in by_kind.items()}
         for kind, decoder in TRANSFORMS:
             if free.get(kind):
                 for _ in self._children(view, decoder(view.data, self._ask(view, free[kind]))):
                     self._purse.check_time()
         if free.get(RECOGNIZE):
             self.findings += self._recognition.look(view, label, free[RECOGNIZE], self._purse)
-        if team is not None and (not team or any(not _inside(end, claimed) for end in team)):
+        if team is not None and (not team or any(end not in taken for end in team)):
             self.findings += self._recognition.team(view)
 
     def _beside(self, view: View, structure: Decoder) -> None:
@@ -164,7 +243,8 @@ class Walk:
 def child_of(view: View, peel: Peel, content_type: str = "") -> View:
     """The view of a decoded child: a decoder of the whole view passes name and place on."""
     same_place = not peel.path
-    path = view.path if same_place else f"{view.path}/{peel.path}" if view.path else peel.path
+    joint = "/" if view.path and view.content_type != protobuf.NESTED else ""
+    path = view.path if same_place else f"{view.path}{joint}{peel.path}"
     return View(
         peel.data,
         view,
@@ -176,16 +256,18 @@ def child_of(view: View, peel: Peel, content_type: str = "") -> View:
     )
 
 
+def span_in(finding: Finding, view: View) -> tuple[int, int]:
+    """Where a finding below ``view`` stands in it."""
+    step, start, end = finding.leaf, finding.leaf_start, finding.leaf_end
+    while step is not None and step is not view and step.peel is not None:
+        start, end = step.peel.hook.locate(start, end)
+        step = step.parent
+    return start, end
+
+
 def label_of(view: View) -> bytes:
     """The name of a value, spelled as text before it: recognizers read ``card.number: …`` as they would in a log."""
-    if not view.key:
-        return b""
-    known = names(view.path.rsplit("/", 1)[-1], view.key)
-    if not known:
-        return b""
-    own = known[0]
-    parent = known[1][: -len(own)] + "." if len(known) > 1 else ""
-    return f"{parent}{own}: ".encode("utf-8", "surrogateescape")
+    return spelled(view.path.rsplit("/", 1)[-1], view.key) if view.key else b""
 
 
 def structure_of(view: View) -> Decoder | None:
@@ -219,10 +301,6 @@ def _within(leaf: View, view: View) -> bool:
             return False
         step = step.parent
     return step is not None
-
-
-def _inside(end: int, spans: Sequence[tuple[int, int]]) -> bool:
-    return any(start < end <= stop for start, stop in spans)
 
 
 def _shifted(hits: Hits, by: int) -> dict[str, list[int]]:

@@ -2,7 +2,9 @@ r"""Every encoding that Sekisho reads through, one file each, in the order in wh
 
 Precedence, specific before general:
 
-1. ``unwrap``: the content-codings that a message declares. Then ``compressed``: those its first bytes announce.
+1. ``unwrap``: the content-codings that a message declares. Then what shows the sieve nothing: messages that are
+   declared as ``msgpack``, ``cbor`` or ``protobuf``; ``grpc``; ``compressed`` by first bytes; ``archive``; and messages
+   that nobody declared. All their values are read in one pass (``survey``), and those that it points at are visited.
 2. ``charset``: everything after it reads UTF-8.
 3. Structure: ``multipart``, ``json``, ``xml``, ``form``. Each gives values their name and path, and decodes what the
    format itself escapes, so that ``\u0034`` of a JSON string or ``%34`` of a form is never decoded twice. Where one of
@@ -11,7 +13,7 @@ Precedence, specific before general:
    independent: each is tried on the same view, and what they yield goes through the whole list again, to a depth.
 
 A decoder that has nothing to say yields nothing, so a caller may try all of them; it should try those that the sieve
-pointed at, and always ``compressed`` and ``multipart``, whose bytes show the sieve nothing.
+pointed at, and always those of the first point and ``multipart``, whose bytes show the sieve nothing.
 """
 
 from __future__ import annotations
@@ -19,18 +21,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from detectors.decoders import (
+    archive,
     base32,
     base64,
     byte_lists,
+    cbor,
     compressed,
     escapes,
     form,
     fullwidth,
+    grpc,
     hexadecimal,
     html,
     json_text,
+    msgpack,
     multipart,
+    office,
     percent,
+    protobuf,
     xml_text,
 )
 from detectors.decoders import charset as _charset
@@ -54,14 +62,21 @@ class Row:
     """Yields values with a name and a path."""
 
 
-_PART_TRAIL = ("multipart", "base64", "quoted-printable", "gzip", "deflate", "br", "zstd")
+_CODINGS = tuple(compressed.CODINGS)
+_PART_TRAIL = ("multipart", "base64", "quoted-printable", *_CODINGS)
 
 DECODERS: tuple[Row, ...] = (
-    Row("compressed", compressed.peel, ("gzip", "deflate", "zstd", "br")),
+    Row("compressed", compressed.peel, _CODINGS),
+    Row("archive", archive.peel, ("zip", "tar", "pdf"), structural=True),
+    Row("grpc", grpc.peel, ("grpc", "base64", *_CODINGS), structural=True),
+    Row("msgpack", msgpack.peel, ("msgpack",), structural=True),
+    Row("cbor", cbor.peel, ("cbor",), structural=True),
+    Row("protobuf", protobuf.peel, ("protobuf",), structural=True),
     Row("charset", _charset.peel, ("utf-16", "utf-32", "cp932", "euc-jp", "iso-2022-jp", "<python codec>")),
     Row("multipart", multipart.peel, _PART_TRAIL, structural=True),
     Row("json", json_text.peel, ("json-escape",), structural=True),
     Row("xml", xml_text.peel, ("html",), structural=True),
+    Row("office", office.peel, ("office",)),
     Row("form", form.peel, ("percent",), structural=True),
     Row("percent", percent.peel, ("percent",)),
     Row("escape", escapes.peel, ("escape",)),
@@ -75,9 +90,11 @@ DECODERS: tuple[Row, ...] = (
 """All decoders in order. ``unwrap``, ``peel_charset`` and ``peel_cookies`` need to be told what they look at, and are
 called by name."""
 
+_FORMATS = ("zip", "tar", "grpc", "msgpack", "cbor", "protobuf")
+
 GAP_REASONS = frozenset({
-    "archive", "bad-content-encoding", "depth", "expanded", "multipart-boundary", "ratio", "truncated-multipart",
-    "unknown-charset", "unknown-content-encoding", "unknown-transfer-encoding", "xml-entity",
-    *(f"{fault}-{name}" for fault in ("truncated", "corrupt") for name in compressed.CODINGS),
+    "archive", "bad-content-encoding", "depth", "encrypted", "expanded", "multipart-boundary", "ratio",
+    "truncated-multipart", "unknown-charset", "unknown-content-encoding", "unknown-transfer-encoding", "xml-entity",
+    *(f"{fault}-{name}" for fault in ("truncated", "corrupt") for name in (*_CODINGS, *_FORMATS)),
 })  # fmt: skip
 """Every reason a decoder's Gap can carry: they become metric labels."""

@@ -1,16 +1,18 @@
-"""Content-codings: gzip, deflate, br, zstd; and the same compression by its magic inside other data.
+"""Content-codings: gzip, deflate, br, zstd, snappy; these, bzip2 and xz by their magic inside other data.
 
 Evasion: several members (many readers stop after the first), text behind the end of the stream, a truncated stream or
 a wrong checksum that a lenient reader forgives, a label that lies, labels in a list. What was decoded before the fault
-is inspected all the same; what was not is inspected as it stands; and each fault is a gap.
+is inspected all the same; what was not is inspected as it stands; and each fault is a gap. A raw snappy block has no
+magic: bytes that are no text and decode as one, to the last byte, are one.
 Limits: output ≤ ``ask.budget.room()``, decoded in slices; at most ``MOST_CODINGS`` labels.
 Source: RFC 9110 §8.4.1, RFC 1952 (gzip), RFC 1950 and 1951 (deflate), RFC 7932 (br), RFC 8878 (zstd).
 """
 
 from __future__ import annotations
 
+import bz2
 import gzip
-import re
+import lzma
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -18,8 +20,11 @@ from dataclasses import replace
 import brotli
 import zstandard
 
+from detectors.decoders import snappy
 from detectors.decoders.inflate import Inflated, brotlied, gzip_head, gzipped, zlibbed, zstandarded
 from detectors.decoders.offsets import Chain, Encode, Whole, side_by_side
+from detectors.decoders.text import is_text
+from detectors.decoders.xz_bzip2 import BZIP2, XZ, bzipped, xzed
 from detectors.model import Ask, Gap, Peel
 
 MOST_CODINGS = 5
@@ -59,6 +64,10 @@ def _gzip_again(data: bytes) -> Encode:
     return lambda text: gzip.compress(text, 1, mtime=0)[own_header:]
 
 
+def _xz_format(data: bytes) -> int:
+    return lzma.FORMAT_ALONE if data.startswith(b"\x5d") else lzma.FORMAT_XZ
+
+
 Row = tuple[Callable[[bytes, int, Ask], Inflated], Callable[[bytes], Encode]]
 
 CODINGS: dict[str, Row] = {
@@ -66,21 +75,19 @@ CODINGS: dict[str, Row] = {
     "deflate": (_deflate, _deflate_again),
     "br": (brotlied, lambda _: lambda text: brotli.compress(text, quality=4)),
     "zstd": (zstandarded, lambda _: zstandard.ZstdCompressor(level=1).compress),
+    "snappy": (snappy.snappied, snappy.again),
+    "bzip2": (bzipped, lambda _: lambda text: bz2.compress(text, 1)),
+    "xz": (xzed, lambda data: lambda text: lzma.compress(text, _xz_format(data), preset=0)),
 }
 """Name -> how to decode it, and how to encode edited text again behind the ``head`` of the original."""
 
-_ALIASES = {"x-gzip": "gzip", "x-deflate": "deflate", "brotli": "br"}
+_ALIASES = {
+    "x-gzip": "gzip", "x-deflate": "deflate", "brotli": "br", "x-snappy": "snappy", "x-snappy-framed": "snappy",
+    "x-bzip2": "bzip2", "x-xz": "xz", "x-zstd": "zstd",
+}  # fmt: skip
 
-MAGIC = ((b"\x1f\x8b\x08", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"))
+MAGIC = ((b"\x1f\x8b\x08", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"), (snappy.MAGIC, "snappy"))
 """First bytes -> compression. A zlib header is known by its check bits."""
-
-CONTAINERS = re.compile(
-    rb"PK(?:\x03\x04|\x05\x06|\x07\x08)"  # zip, and all that is built on it: docx, xlsx, jar
-    rb"|7z\xbc\xaf\x27\x1c|Rar!\x1a\x07|BZh[1-9](?:1AY&SY|\x17\x72\x45\x38\x50\x90)|\xfd7zXZ\0|LZIP|MSCF\0\0\0\0|\x1f\x9d[\x80-\x9f]"
-    rb"|\x04\x22\x4d\x18|\xff\x06\0\0sNaPpY"  # lz4 and snappy frames
-)
-_ZIP_END, _ZIP_END_WITHIN = b"PK\x05\x06", 65_557
-_PDF_WITHIN = 1024
 
 
 def codings(header: str) -> tuple[str, ...]:
@@ -100,7 +107,8 @@ def _peel(data: bytes, name: str, got: Inflated, ask: Ask) -> Iterator[Peel | Ga
     lost = got.fault or any(start >= got.head for start, _ in got.beside)
     used = len(data) if got.fault else got.used
     if got.data or not got.fault:
-        yield Peel(name, got.data, Whole(got.head, used, got.data, None if lost else CODINGS[name][1](data)), framed=True)
+        hook = Whole(got.head, used, got.data, None if lost else CODINGS[name][1](data))
+        yield Peel(name, got.data, hook, framed=True)
     rest = 0 if got.fault == "corrupt" else used
     for start, end in (*got.beside, (rest, len(data))):
         if start < end and data[start:end].strip(b"\0"):
@@ -150,23 +158,39 @@ def _stack(data: bytes, names: tuple[str, ...], ask: Ask) -> Iterator[Peel | Gap
                 yield replace(deeper, codec=codec, hook=Chain(item.hook, deeper.hook))
 
 
+def announced(data: bytes) -> str:
+    """The compression (a key of ``CODINGS``) that the first bytes announce; ``""``: none.
+    Text may begin like deflate."""
+    for magic, name in MAGIC:
+        if data.startswith(magic):
+            return name
+    if _is_zlib(data):
+        return "deflate"
+    if BZIP2.match(data):
+        return "bzip2"
+    return "xz" if XZ.match(data) else ""
+
+
+def may_be_snappy(data: bytes) -> bool:
+    """Whether the bytes may be a raw snappy block, which has no magic."""
+    return snappy.may_be_raw(data) and not is_text(data)
+
+
+def announces(data: bytes) -> bool:
+    """Whether ``peel`` may yield anything."""
+    return bool(announced(data)) or may_be_snappy(data)
+
+
 def peel(data: bytes, ask: Ask) -> Iterator[Peel | Gap]:
-    """Compression that the view's first bytes announce. A container that cannot be looked into is a Gap ``archive``."""
-    if is_container(data):
-        yield Gap("archive", 0, len(data))
+    """Compression that the view's first bytes announce."""
+    name = announced(data)
+    guessed = not name and may_be_snappy(data)
+    if not name and not guessed:
         return
-    name = next((name for magic, name in MAGIC if data.startswith(magic)), "deflate" if _is_zlib(data) else "")
-    if not name:
-        return
+    name = name or "snappy"
     got = CODINGS[name][0](data, ask.budget.room(len(data)), ask)
+    if guessed and got.fault == "corrupt":
+        return
     if name == "deflate" and got.fault and len(got.data) < _SHORTEST:
         return
     yield from _peel(data, name, got, ask)
-
-
-def is_container(data: bytes) -> bool:
-    """Archives, by magic; a zip also by its directory at the end (readers accept anything before it); PDF whose
-    streams are filtered."""
-    if CONTAINERS.match(data) or data.rfind(_ZIP_END, max(0, len(data) - _ZIP_END_WITHIN)) >= 0:
-        return True
-    return b"%PDF-" in data[:_PDF_WITHIN] and b"/Filter" in data

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from detectors.model import Edit, Wrap, apply_edits
@@ -138,3 +138,21 @@ class Chain:
     def wrap(self, edits: Sequence[Edit]) -> Sequence[Edit] | None:
         between = self.inner.wrap(edits)
         return None if between is None else self.outer.wrap(between)
+
+
+class Cover:
+    """Stretches of a view, overlapping or not: an offset is in it if something that ends there ends in one of them."""
+
+    def __init__(self, spans: Iterable[tuple[int, int]]) -> None:
+        self._starts: list[int] = []
+        self._stops: list[int] = []
+        for start, stop in sorted(spans):
+            if self._stops and start <= self._stops[-1]:
+                self._stops[-1] = max(self._stops[-1], stop)
+            else:
+                self._starts.append(start)
+                self._stops.append(stop)
+
+    def __contains__(self, end: int) -> bool:
+        i = bisect_left(self._starts, end) - 1
+        return i >= 0 and end <= self._stops[i]

@@ -1,15 +1,19 @@
 """What holds for every decoder: garbage, the clock, speed, and a child that knows its place."""
 
 import gzip
+import io
 import json
 import random
 import time
+import zipfile
 
+import msgpack
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.decoders import DECODERS, GAP_REASONS, peel_charset, peel_cookies, unwrap
+from detectors.decoders.office import PART
 from detectors.model import Edit, Gap, OutOfTime, Peel, apply_edits
 from tests.detectors.decoders.peeling import NUMBER, Plenty, ask
 
@@ -18,6 +22,11 @@ CONTENT_TYPES = {
     "json": "application/json",
     "xml": "text/html",
     "form": "application/x-www-form-urlencoded",
+    "grpc": "application/grpc",
+    "msgpack": "application/msgpack",
+    "cbor": "application/cbor",
+    "protobuf": "application/x-protobuf",
+    "office": PART,
 }
 EVERY = [(row.name, row.peel) for row in DECODERS] + [
     ("cookies", peel_cookies),
@@ -33,7 +42,11 @@ SNIPPETS = [
     b'Content-Disposition: form-data; name="n"', b"\x1b$B", b"\x1b(B", b"#4", "４".encode(), "４".encode("cp932"), b"\xa3\xb4", b"4\x001\x00",
     b"\xff\xfe", b"\0", b"NDExMTExMTExMTExMTExMQ==", b"eyJhIjoxfQ.", b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"x\x9c", NUMBER.encode(), b"card", b" ", b"\n",
     b"=34", b";", b"PK\x03\x04", gzip.compress(b"4111"),
+    b"PK\x01\x02", b"PK\x05\x06" + bytes(18), b"\x0a\x10", b"\x0a\x12\x0a\x10", b"\x81\xa4card", b"\xb0", b"\xa1\x64card", b"\x70", b"\x7f\x64", b"\xcf\0\x0e\x9b",
+    b"\x1b\0\x0e\x9b", b"\0\0\0\0\x10", b"\1\0\0\0\x08", b"\x10\x3c", b"\xff\x06\0\0sNaPpY", b"%PDF-1.7 /Filter >>stream\n", b"endstream", b"BZh91AY&SY",
 ]  # fmt: skip
+LONGEST_PREFIX = 10
+"""Bytes before a value that may hold its length."""
 garbage = st.one_of(
     st.binary(max_size=200),
     st.lists(st.one_of(st.sampled_from(SNIPPETS), st.binary(max_size=4)), max_size=30).map(b"".join),
@@ -61,7 +74,7 @@ def test_garbage_ends_in_children_and_gaps_that_know_their_place(name, peel, dat
         if edits is not None:
             start, end = item.hook.locate(0, len(child))
             changed = apply_edits(data, edits)
-            assert changed.startswith(data[:start])
+            assert changed.startswith(data[: max(start - LONGEST_PREFIX, 0) if item.framed else start])
             assert changed.endswith(data[end:])
 
 
@@ -114,7 +127,37 @@ LONG = {
     "nuls": b"a\0" * 50_000,
     "spaces": b" " * 100_000,
     "colons": b'"":' * 33_000,
+    "zip entries": b"PK\x03\x04" * 25_000,
+    "tags": b"4<b></b>" * 12_000,
+    "protobuf": b"\x0a\x10paid with a card\x10\x96\x01" * 4_800,
+    "groups": b"\x0b" * 100_000,
+    "arrays": b"\x91" * 99_999 + b"\0",
+    "maps": b"\x81\xa1a" * 33_300 + b"\0",
+    "small numbers": b"\xdd" + (99_900).to_bytes(4, "big") + b"\1" * 99_900,
+    "records": msgpack.packb([{"ts": 1763800000, "log": "order placed", "level": 3}] * 2_600),
+    "endless": b"\x9f" * 100_000,
+    "chunks": b"\x9f" + b"\x7f\x61a\xff" * 24_000 + b"\xff",
+    "frames": b"\0\0\0\0\x04\x0a\x02hi" * 11_000,
 }
+
+
+def nested():
+    message = b"\x0a\x01x"
+    for _ in range(2_000):
+        size, head = len(message), b""
+        while size > 127:
+            head, size = head + bytes([size & 127 | 128]), size >> 7
+        message = b"\x0a" + head + bytes([size]) + message
+    return message * 20
+
+
+def test_archives_and_messages_within_messages_take_no_decoder_long():
+    for data in (nested(), zipped(3_000)):
+        for name, peel in EVERY:
+            if name not in SLOW_AND_ALIKE:
+                started = time.process_time()
+                made = sum(1 for _ in peel(data, ask(CONTENT_TYPES.get(name, ""))))
+                assert time.process_time() - started < 2, (name, made)
 
 
 @pytest.mark.parametrize("text", LONG)
@@ -132,6 +175,7 @@ def test_no_text_takes_a_decoder_long(text):
     ("json", "json"), ("xml", "xml"), ("form", "form"), ("multipart", "multipart"), ("percent", "percent"), ("escape", "every escape"),
     ("html", "references"), ("base64", "base64"), ("fullwidth", "japanese"), ("charset shift_jis", "shift_jis"),
     ("charset utf-16", "utf-16"), ("charset iso-2022-jp", "iso-2022-jp"), ("unwrap gzip", "members"), ("cookies", "form"),
+    ("protobuf", "protobuf"), ("msgpack", "records"), ("cbor", "chunks"), ("grpc", "frames"), ("office", "tags"),
 ])  # fmt: skip
 def test_every_decoder_watches_the_clock(name, text):
     peel = dict(EVERY)[name]
@@ -141,7 +185,8 @@ def test_every_decoder_watches_the_clock(name, text):
 
 def test_the_trail_is_what_the_table_says():
     samples = [b"%34", rb"\u0034\x34", b"&#52;", "４".encode(), b"NDExMTExMTExMTExMTExMQ==", gzip.compress(b"x"), b'{"a":"\\n"}', b"a=%34&b=1",
-               b"<a>&#52;</a>", "４".encode("utf-16"), part_in_base64()]  # fmt: skip
+               b"<a>&#52;</a>", "４".encode("utf-16"), part_in_base64(), b"\0\0\0\0\x03\x0a\x01x", b"\x81\xa1a\xa1x",
+               b"\xa1\x61a\x61x", b"<w:t>4</w:t><w:t>1</w:t>", zipped(1)]  # fmt: skip
     seen = set()
     for row in DECODERS:
         for data in samples:
@@ -150,6 +195,14 @@ def test_the_trail_is_what_the_table_says():
                     assert set(item.codec.split("+")) <= set(row.trail)
                     seen.add(row.name)
     assert seen == {row.name for row in DECODERS}
+
+
+def zipped(entries):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for n in range(entries):
+            archive.writestr(f"{n}", "4111")
+    return out.getvalue()
 
 
 def part_in_base64():

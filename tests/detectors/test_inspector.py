@@ -140,7 +140,8 @@ def test_multipart_parts_are_read_whatever_their_transfer_encoding(inspector):
         (b"plain text", "", "gzip", "bad-content-encoding"),
         (gzip.compress(b"y" * 500)[:-12], "", "gzip", "truncated-gzip"),
         (b"x", "text/plain; charset=klingon", "", "unknown-charset"),
-        (b"PK\x03\x04" + bytes(40), "", "", "archive"),
+        (b"PK\x03\x04" + bytes(40), "", "", "truncated-zip"),
+        (b"7z\xbc\xaf\x27\x1c" + bytes(40), "", "", "archive"),
     ],
 )
 def test_what_cannot_be_read_is_a_gap(inspector, body, content_type, encoding, reason):

@@ -1,16 +1,17 @@
+import bz2
 import gzip
-import io
+import lzma
 import random
-import zipfile
 import zlib
 
 import brotli
+import cramjam
 import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.decoders.compressed import CODINGS, MOST_CODINGS, codings, is_container, peel, peel_encoding, unwrap
+from detectors.decoders.compressed import CODINGS, MOST_CODINGS, announces, codings, peel, peel_encoding, unwrap
 from detectors.model import Gap
 from tests.detectors.decoders.peeling import MASKED, NUMBER, Plenty, ask, few, gaps, holding, numbers, peels, put
 
@@ -36,7 +37,18 @@ ENCODERS = {
     "zstd stream": (zstd_of_unknown_size, lambda data: zstandard.ZstdDecompressor().stream_reader(data).read()),
 }
 LABELS = {"raw deflate": "deflate", "zstd stream": "zstd"}
-ALL = [(LABELS.get(name, name), *pair) for name, pair in ENCODERS.items()]
+STREAMS = [(LABELS.get(name, name), *pair) for name, pair in ENCODERS.items()]
+STREAM_NAMES = list(ENCODERS)
+BLOCKS = {
+    "snappy": (
+        lambda data: bytes(cramjam.snappy.compress_raw(data)),
+        lambda data: bytes(cramjam.snappy.decompress_raw(data)),
+    ),
+    "bzip2": (bz2.compress, bz2.decompress),
+    "xz": (lzma.compress, lzma.decompress),
+}
+ENCODERS |= BLOCKS
+ALL = STREAMS + [(name, *pair) for name, pair in BLOCKS.items()]
 
 
 @pytest.mark.parametrize(
@@ -115,7 +127,7 @@ def test_a_label_that_lies_is_a_gap_and_the_bytes_are_still_looked_at(label):
     assert (child.codec, child.data) == ("", body)
 
 
-@pytest.mark.parametrize(("label", "encode", "decode"), ALL, ids=ENCODERS)
+@pytest.mark.parametrize(("label", "encode", "decode"), STREAMS, ids=STREAM_NAMES)
 def test_a_truncated_stream_gives_what_was_decoded(label, encode, decode):
     data = encode(NUMBER.encode() + random.Random(3).randbytes(300_000))[:-100_000]
     child, gap = unwrap(data, label, ask())
@@ -185,7 +197,7 @@ def test_members_after_padding_are_read():
     assert [peel.data for peel in peels(unwrap(data, "gzip", ask()))] == [b"onetwo"]
 
 
-@pytest.mark.parametrize(("label", "encode", "decode"), ALL, ids=ENCODERS)
+@pytest.mark.parametrize(("label", "encode", "decode"), STREAMS, ids=STREAM_NAMES)
 def test_bytes_behind_the_stream_are_looked_at(label, encode, decode):
     data = encode(TEXT) + b"cvv=123 " + NUMBER.encode()
     child, rest = peels(unwrap(data, label, ask()))
@@ -214,7 +226,7 @@ def test_all_frames_of_a_zstd_stream_are_read_and_what_lies_between_them():
     assert peels(unwrap(zstandard.compress(b"one") + zstandard.compress(b"two"), "zstd", ask()))[0].data == b"onetwo"
 
 
-@pytest.mark.parametrize(("label", "encode", "decode"), ALL, ids=ENCODERS)
+@pytest.mark.parametrize(("label", "encode", "decode"), STREAMS, ids=STREAM_NAMES)
 @pytest.mark.parametrize(("budget", "reason"), [(Plenty(ratio=10), "ratio"), (Plenty(limit=50_000), "expanded")])
 def test_a_bomb_gives_its_beginning(label, encode, decode, budget, reason):
     data = encode(NUMBER.encode() + bytes(4_000_000))
@@ -249,33 +261,21 @@ def test_broken_compression_known_by_magic_is_a_gap(label, fault):
     assert [gap.reason for gap in gaps(peel(b"\x1f\x8b\x08" + b"?" * 40, ask()))] == ["corrupt-gzip"]
 
 
-def zipped():
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as archive:
-        archive.writestr("a.txt", NUMBER)
-    return out.getvalue()
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        zipped(), b"GIF89a" + zipped(), b"7z\xbc\xaf\x27\x1c\x00", b"Rar!\x1a\x07\x01", b"BZh91AY&SY", b"\xfd7zXZ\x00",
-        b"\x04\x22\x4d\x18", b"\x1f\x9d\x90", b"\xff\x06\x00\x00sNaPpY", b"%PDF-1.7\n<</Filter /FlateDecode>>",
-    ],
-)  # fmt: skip
-def test_containers_are_gaps(data):
-    assert is_container(data)
-    assert list(peel(data, ask())) == [Gap("archive", 0, len(data))]
-
-
-@pytest.mark.parametrize(
-    "data", [b"", b"PK", b"%PDF-1.7 plain", b"BZh is a name", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0"]
-)
-def test_other_files_are_none(data):
-    assert not is_container(data)
-
-
 def test_a_row_decodes_what_it_encodes():
     for name, (_, again) in CODINGS.items():
         packed = again(ENCODERS[name][0](TEXT))(b"edited")
         assert [peel.data for peel in peels(peel_encoding(packed, name, ask()))] == [b"edited"]
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_what_begins_like_compression_is_announced(name):
+    assert announces(ENCODERS[name][0](TEXT))
+    assert not announces(TEXT)
+    (child,) = peels(peel(ENCODERS[name][0](TEXT), ask()))
+    assert (child.codec, child.data) == (name, TEXT)
+
+
+@pytest.mark.parametrize("text", [b"(@" + b"a" * 38, b"BZh is a name", b"]]> a list"])
+def test_text_announces_nothing(text):
+    assert not announces(text)
+    assert list(peel(text, ask())) == []

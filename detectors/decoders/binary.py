@@ -1,0 +1,87 @@
+"""Which binary message format bytes are in: as declared, or as they look.
+
+Evasion: a message without a type, or with a wrong one; a message within a byte string of another.
+Limits: undeclared bytes have to be a message to the end, and no text.
+Source: the media types that senders use (RFC 8949 §9.5, IANA, OTLP, Prometheus, fluentd, Datadog).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from detectors.decoders import archive, cbor, compressed, grpc, msgpack, protobuf, wide
+from detectors.decoders.survey import Survey
+from detectors.decoders.text import is_text
+from detectors.model import Ask, Budget, Decoder
+
+_SHORTEST = 8
+"""Bytes: a card number as an integer takes six, and something has to say so."""
+
+
+class Surveyor(Protocol):
+    """All values of a message, or ``None``."""
+
+    def __call__(self, data: bytes, ask: Ask, *, declared: bool) -> Survey | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One format."""
+
+    name: str
+    declared: re.Pattern[str]
+    survey: Surveyor
+    peel: Decoder
+    may_be: Callable[[bytes, Ask], bool]
+
+
+FORMS: tuple[Form, ...] = (
+    Form("msgpack", msgpack.DECLARED, msgpack.survey, msgpack.peel, msgpack.may_be),
+    Form("cbor", cbor.DECLARED, cbor.survey, cbor.peel, cbor.may_be),
+    Form("protobuf", protobuf.DECLARED, protobuf.survey, protobuf.peel, protobuf.may_be),
+)
+"""In the order in which undeclared bytes are tried: the one with the fewest first bytes first."""
+
+
+def declared_form(content_type: str) -> Form | None:
+    """The format that the media type names."""
+    return next((form for form in FORMS if form.declared.match(content_type)), None)
+
+
+def guess(data: bytes, ask: Ask) -> tuple[Form, Survey] | None:
+    """The format that undeclared, or wrongly declared, bytes are a message of, and what it holds."""
+    if len(data) < _SHORTEST or not any(form.may_be(data, ask) for form in FORMS) or is_text(data) or wide.sniff(data):
+        return None
+    for form in FORMS:
+        if form.may_be(data, ask):
+            found = form.survey(data, ask, declared=False)
+            if found:
+                return form, found
+    return None
+
+
+def is_opaque(data: bytes, content_type: str, budget: Budget) -> bool:
+    """Whether the sieve may not see what is in the bytes, so that ``inspect`` has to be asked: they are compressed, an
+    archive or a binary message, or begin like one."""
+    if declared_form(content_type) or grpc.DECLARED.match(content_type):
+        return True
+    if compressed.announces(data) or archive.is_archive(data):
+        return True
+    ask = Ask("", (), budget)
+    return len(data) >= _SHORTEST and any(form.may_be(data, ask) for form in FORMS) and not is_text(data)
+
+
+def closed(found: Survey, ask: Ask) -> list[int]:
+    """Offsets of the values of a message that the sieve cannot see into: compressed, archives, messages, UTF-16."""
+    plain = Ask("", (), ask.budget)
+    offsets = list(found.closed)
+    for start, value in found.blobs:
+        if len(value) >= _SHORTEST and (
+            compressed.announces(value) or archive.is_archive(value) or wide.sniff(value) or guess(value, plain)
+        ):
+            offsets.append(start)
+    text = found.text.text()
+    return offsets + found.text.at(match.end() for match in re.finditer(rb"%PDF-", text))
