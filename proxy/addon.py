@@ -15,8 +15,9 @@ from typing import Protocol
 from mitmproxy import http
 
 from proxy import http_marks as marks
-from proxy.http_flows import Context, limit_codings, put, request_message, response_message, sealed_by
+from proxy.http_flows import Context, limit_codings, put, request_message, response_message
 from proxy.http_request import refusal_response
+from proxy.http_seals import sealed_by
 from proxy.message import Action, Decision, Direction, Message
 from proxy.policy import Lane, Policy, Route
 from proxy.refusals import REFUSALS, problem, restated

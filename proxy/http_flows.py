@@ -1,7 +1,7 @@
 """Flows of the host as messages of ours, and redacted parts put back. Every byte that is forwarded is in some part.
 
-What is left out holds no free text: known methods, the version, known header names, and the framing fields, whose
-values the host has checked to be numbers or ``chunked``.
+What is left out holds no free text: known methods, the version, known header names, and framing that the body bears
+out. A Content-Length that no body bears out (the answer to a HEAD, a 304) is a number like any other.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def request_message(request: http.Request, context: Context) -> Message:
         parts.append(Part("path", path))
     if query:
         parts.append(Part("query", query, FORM))
-    parts += header_parts(data.headers)
+    parts += header_parts(data.headers, data.content)
     parts += body_parts(data)
     return Message(
         route=context.route,
@@ -97,7 +97,7 @@ def response_message(flow: http.HTTPFlow, context: Context) -> Message:
     parts: list[Part] = []
     if response.reason and response.reason not in _PHRASES:
         parts.append(Part("reason", response.reason))
-    parts += header_parts(response.headers)
+    parts += header_parts(response.headers, response.content)
     parts += body_parts(response)
     return Message(
         route=context.route,
@@ -122,16 +122,15 @@ def _response(flow: http.HTTPFlow) -> http.Response:
     return flow.response
 
 
-def header_parts(headers: http.Headers) -> list[Part]:
-    """Each field's value; each cookie of a Cookie field; each name that is not a well-known one."""
+def header_parts(headers: http.Headers, content: bytes | None = b"") -> list[Part]:
+    """Each field's value; each cookie of a Cookie field; each name that is not a well-known one. Left out is the
+    framing that ``content``, the body, bears out."""
+    length = b"%d" % len(content or b"")
     parts: list[Part] = []
     for index, (name, value) in enumerate(headers.fields):
         known = _KNOWN.get(name)
         if known is None:
-            lower = name.lower()
-            if lower in FRAMING:
-                continue
-            known = _KNOWN.get(lower)
+            known = _KNOWN.get(name.lower())
             if known is None:
                 parts.append(Part("header-name", name, index=index))
                 known = f"header:{label(name)}"
@@ -139,7 +138,9 @@ def header_parts(headers: http.Headers) -> list[Part]:
             parts += [
                 Part(f"cookie:{_cookie(crumb)}", crumb, index=index) for crumb in value.split(b";") if crumb.strip()
             ]
-        elif value and known not in ("header:content-length", "header:transfer-encoding"):
+        elif not value or (known == "header:content-length" and value == length):
+            continue
+        elif known != "header:transfer-encoding" or value.lower() != b"chunked":
             parts.append(Part(known, value, index=index))
     return parts
 
@@ -168,29 +169,41 @@ class CannotPut(Exception):
 def put(message: http.Request | http.Response, parts: tuple[Part, ...], new: Mapping[int, bytes]) -> None:
     """Writes the ``new`` bytes of ``parts[i]`` into the message. All other bytes stay; Content-Length follows the body.
 
-    Raises ``CannotPut`` where a part cannot hold them, with the message then half changed: it must not be sent.
+    Each field is made anew once, however many of its cookies change: a header block full of them costs a pass over it.
+    Raises ``CannotPut`` where a part cannot hold its bytes, with the message then half changed: it must not be sent.
     """
     data = message.data
-    headers, trailers = list(data.headers.fields), list(data.trailers.fields) if data.trailers else []
+    headers: list[tuple[bytes, bytes] | None] = list(data.headers.fields)
+    trailers: list[tuple[bytes, bytes] | None] = list(data.trailers.fields) if data.trailers else []
     for number, value in new.items():
         part = parts[number]
-        kind, index = part.name.partition(":")[0], part.index
+        kind = part.name.partition(":")[0]
         if kind == "body":
             data.content = value
         elif kind in ("header", "header-name"):
-            headers[index] = _field(headers[index], kind == "header-name", value)
-        elif kind == "cookie":
-            crumbs = {n: p for n, p in enumerate(parts) if p.index == index and p.name.startswith("cookie:")}
-            headers[index] = (headers[index][0], _crumbs(headers[index][1], crumbs, new))
+            headers[part.index] = _field(headers[part.index], kind == "header-name", value)
         elif kind in ("trailer", "trailer-name"):
-            trailers[index] = _field(trailers[index], kind == "trailer-name", value)
-        else:
+            trailers[part.index] = _field(trailers[part.index], kind == "trailer-name", value)
+        elif kind != "cookie":
             _put_line(data, kind, value)
-    data.headers.fields = tuple(headers)
+    for index, crumbs in _cookies(parts, new).items():
+        headers[index] = _with_crumbs(headers[index], crumbs)
+    data.headers.fields = tuple(field for field in headers if field is not None)
     if data.trailers is not None:
-        data.trailers.fields = tuple(trailers)
+        data.trailers.fields = tuple(field for field in trailers if field is not None)
     if any(parts[number].name == "body" for number in new):
         _fit_length(data)
+
+
+def _cookies(parts: tuple[Part, ...], new: Mapping[int, bytes]) -> dict[int, list[bytes]]:
+    """By index of the Cookie field in which one changes: all of its cookies as they shall be."""
+    crumbs: dict[int, list[bytes]] = {
+        parts[number].index: [] for number in new if parts[number].name.startswith("cookie:")
+    }
+    for number, part in enumerate(parts if crumbs else ()):
+        if part.index in crumbs and part.name.startswith("cookie:"):
+            crumbs[part.index].append(new.get(number, part.data))
+    return crumbs
 
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -198,7 +211,10 @@ _BREAKS = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _BREAKS_TARGET = re.compile(rb"[\x00-\x20\x7f]")
 
 
-def _field(field: tuple[bytes, bytes], is_name: bool, value: bytes) -> tuple[bytes, bytes]:
+def _field(field: tuple[bytes, bytes] | None, is_name: bool, value: bytes) -> tuple[bytes, bytes] | None:
+    """The field with another name or value; ``None``, which leaves it out, for a framing field: no length is masked."""
+    if field is None or (not is_name and field[0].lower() in FRAMING):
+        return None
     if is_name:
         if not _TOKEN.fullmatch(value):
             raise CannotPut("not a field name")
@@ -208,14 +224,17 @@ def _field(field: tuple[bytes, bytes], is_name: bool, value: bytes) -> tuple[byt
     return field[0], value
 
 
-def _crumbs(value: bytes, parts: Mapping[int, Part], new: Mapping[int, bytes]) -> bytes:
-    crumbs = value.split(b";")
-    places = [place for place, crumb in enumerate(crumbs) if crumb.strip()]
-    for place, number in zip(places, sorted(parts), strict=True):
-        crumbs[place] = new.get(number, crumbs[place])
-        if _BREAKS.search(crumbs[place]) or b";" in crumbs[place]:
-            raise CannotPut("not a cookie")
-    return b";".join(crumbs)
+def _with_crumbs(field: tuple[bytes, bytes] | None, crumbs: list[bytes]) -> tuple[bytes, bytes] | None:
+    """A Cookie field with other cookies; what stood empty between two semicolons stays."""
+    if field is None:
+        return None
+    if any(_BREAKS.search(crumb) or b";" in crumb for crumb in crumbs):
+        raise CannotPut("not a cookie")
+    pieces, following = field[1].split(b";"), iter(crumbs)
+    pieces = [next(following) if piece.strip() else piece for piece in pieces]
+    if next(following, None) is not None:
+        raise CannotPut("not the cookies of this field")
+    return field[0], b";".join(pieces)
 
 
 def _put_line(data: http.RequestData | http.ResponseData, kind: str, value: bytes) -> None:
@@ -241,46 +260,6 @@ def _fit_length(data: http.RequestData | http.ResponseData) -> None:
     data.headers.fields = tuple(
         (name, size if name.lower() == b"content-length" else value) for name, value in data.headers.fields
     )
-
-
-_DIGESTS = (
-    "digest",
-    "content-digest",
-    "repr-digest",
-    "content-md5",
-    "etag",
-    "signature",
-    "signature-input",
-    "x-amz-content-sha256",
-    "x-goog-hash",
-    "x-hub-signature",
-    "x-hub-signature-256",
-    "x-jws-signature",
-    "x-ms-content-crc64",
-    "stripe-signature",
-)
-
-
-def sealed_by(message: http.Request | http.Response) -> str:
-    """What a redaction would break: the field that signs or hashes the message, or empty.
-
-    The receiver would refuse the edited message at best (Content-Digest, RFC 9530; HTTP signatures, RFC 9421; AWS
-    Signature Version 4), and at worst cache it under the ETag of the original.
-    """
-    headers = message.headers
-    for name in _DIGESTS:
-        if name in headers and headers[name] != "UNSIGNED-PAYLOAD":
-            return name
-    if any(name.lower().startswith((b"x-amz-checksum-", b"x-amz-trailer")) for name, _ in headers.fields):
-        return "x-amz-checksum"
-    if "aws-chunked" in headers.get("content-encoding", "").lower():
-        return "content-encoding: aws-chunked"
-    if isinstance(message, http.Response):
-        return "content-range" if "content-range" in headers else ""
-    if headers.get("authorization", "").startswith(("AWS4-", "Signature ", "GOOG4-")):
-        return "authorization"
-    signed_url = b"X-Amz-Signature=" in message.data.path or b"X-Goog-Signature=" in message.data.path
-    return "query signature" if signed_url else ""
 
 
 INSPECTABLE = frozenset({"gzip", "deflate", "br", "zstd", "identity", "x-gzip"})

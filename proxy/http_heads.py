@@ -14,6 +14,10 @@ from typing import Any
 from mitmproxy import http
 from mitmproxy.net.http.http1.read import _read_request_line, _read_response_line
 
+MOST_FIELDS = 4000
+"""Header fields of one message, each cookie counted as one: every one of them is a part of its own to the gate, and
+tens of thousands of one byte each would hold up all lanes."""
+
 _CR_OR_NUL = re.compile(rb"[\r\x00]")
 _CONTROL = re.compile(rb"[\x00-\x20\x7f]")
 _VERSIONS = (b"HTTP/1.1", b"HTTP/1.0")
@@ -108,14 +112,19 @@ def _read_fields(lines: list[bytearray]) -> IndexedHeaders:
     """The fields. No folded line, no bare CR, no NUL, no transfer coding but chunked: parsers differ on the first three
     (RFC 9112 2.2, 5.2), and in the last bytes would hide under a second compression."""
     fields: list[tuple[bytes, bytes]] = []
-    for line in lines[1:]:
+    room = MOST_FIELDS - len(lines) + 1
+    for line in lines[1:] if room >= 0 else ():
         if line.startswith((b" ", b"\t")):
             raise Malformed("malformed")
         name, colon, value = _clean(line).partition(b":")
         value = value.strip(b" \t")
         if not colon or not name:
             raise Malformed("malformed")
-        if name.lower() == b"transfer-encoding" and value.lower() != b"chunked":
+        lower = name.lower()
+        if lower == b"transfer-encoding" and value.lower() != b"chunked":
             raise Malformed("transfer-coding")
+        room -= value.count(b";") if lower == b"cookie" else 0
         fields.append((name, value))
+    if room < 0:
+        raise Malformed("header-too-large")
     return IndexedHeaders(fields)

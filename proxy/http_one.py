@@ -13,7 +13,7 @@ from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._events import RequestTrailers, ResponseTrailers
 from mitmproxy.proxy.layers.http._http1 import Http1Connection, Http1Server
 
-from proxy.http_heads import Malformed
+from proxy.http_heads import MOST_FIELDS, Malformed
 
 _FORBIDDEN_TRAILERS = frozenset(
     b"authorization connection content-encoding content-length content-range content-type cookie expect host "
@@ -90,7 +90,7 @@ class Careful(Http1Connection):
 
 def _trailers(end: h11.EndOfMessage) -> http.Headers | None:
     fields = [(bytes(name), bytes(value)) for name, value in end.headers.raw_items()]
-    if any(name.lower() in _FORBIDDEN_TRAILERS for name, _ in fields):
+    if len(fields) > MOST_FIELDS or any(name.lower() in _FORBIDDEN_TRAILERS for name, _ in fields):
         raise Malformed("malformed")
     return http.Headers(fields) if fields else None
 

@@ -38,7 +38,9 @@ REFUSALS: Mapping[str, Refusal] = {
         400, "TLS on a cleartext lane", "This lane speaks cleartext HTTP: use http://, not https://."
     ),
     "header-too-large": Refusal(
-        431, "Header fields too large", "The header block is larger than limits.header of the policy."
+        431,
+        "Header fields too large",
+        "The header block is larger than limits.header of the policy, or has more than 4000 fields and cookies.",
     ),
     "slow-header": Refusal(408, "Request timeout", "The header block did not arrive in time."),
     "too-many-connections": Refusal(

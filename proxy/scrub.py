@@ -57,13 +57,18 @@ def scrub_path(path: str, spans: Sequence[tuple[int, int]], quiet: Quiet) -> str
     if not path:
         return ""
     out: list[str] = []
-    at = 0
+    at = length = 0
+    found = bytearray(len(path))
+    for start, stop in spans:
+        found[start:stop] = b"\1" * (stop - start)
     for segment in re.split(r"[?#]", path, maxsplit=1)[0].split("/"):
+        if length > LONGEST:
+            break  # a path of a hundred thousand slashes is a record's length, too
         end = at + len(segment)
-        found = any(start < end and at < stop for start, stop in spans)
         decoded = unquote(unquote(segment))
         plain = quiet(as_bytes(segment)) and quiet(as_bytes(decoded)) and not _RUN.search(decoded)
-        out.append(segment if plain and not found else HIDDEN)
+        out.append(segment if plain and not any(found[at:end]) else HIDDEN)
+        length += len(out[-1]) + 1
         at = end + 1
     clean = "/".join(out)[:LONGEST]
     split_over_segments = _RUN.search(unquote(clean)) is not None or not quiet(as_bytes(clean))

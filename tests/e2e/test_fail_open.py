@@ -11,6 +11,7 @@ import codecs
 import gzip
 import json
 import threading
+import time
 import zlib
 from contextlib import asynccontextmanager
 
@@ -502,6 +503,55 @@ ANSWERS = {
 async def test_no_part_of_a_response_is_left_out(tmp_path, inspector, answer):
     async with boundary(tmp_path, inspector, answer) as running:
         assert_problem(await ask(running, get("/log")), 403)
+
+
+LENGTHS = {
+    "head": (b"HEAD /log HTTP/1.1\r\nHost: a\r\n\r\n", b"200 OK"),
+    "304": (get("/log"), b"304 Not Modified"),
+    "204": (get("/log"), b"204 No Content"),
+}
+
+
+@pytest.mark.parametrize("on_violation", ["block", "redact"])
+@pytest.mark.parametrize(("request_", "status"), LENGTHS.values(), ids=LENGTHS.keys())
+async def test_a_length_of_no_body_is_free_text(tmp_path, inspector, request_, status, on_violation):
+    """Content-Length of an answer that has no body: a number of up to 19 digits that nothing bears out."""
+    answer = b"HTTP/1.1 %s\r\ncontent-length: %s\r\n\r\n" % (status, PAN.encode())
+    async with boundary(tmp_path, inspector, answer, on_violation=on_violation) as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port())
+        async with asyncio.timeout(SECONDS):
+            writer.write(request_)
+            head = await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+        assert PAN.encode() not in head
+        assert head.startswith(b"HTTP/1.1 403" if on_violation == "block" else b"HTTP/1.1 " + status)
+
+
+async def test_a_length_of_no_body_that_is_none_passes(tmp_path, inspector):
+    answer = b"HTTP/1.1 200 OK\r\ncontent-length: 1234567\r\n\r\n"
+    async with boundary(tmp_path, inspector, answer) as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port())
+        async with asyncio.timeout(SECONDS):
+            writer.write(LENGTHS["head"][0])
+            assert await reader.readuntil(b"\r\n\r\n") == answer
+        writer.close()
+
+
+@pytest.mark.parametrize("count", [3200, 1])
+async def test_a_header_full_of_card_numbers(tmp_path, inspector, count):
+    """The longest that anything else on the event loop waits while a header block of them is inspected and redacted."""
+    cookies = f"Cookie: {'a=4242424242424242;' * count}"
+    async with boundary(tmp_path, inspector, on_violation="redact", limits={"inspect_seconds": 20}) as running:
+        longest, before = 0.0, time.perf_counter()
+        asked = asyncio.create_task(exchange(running.port(), post("/log", CLEAN, cookies), seconds=30))
+        while not asked.done():
+            await asyncio.sleep(0.005)
+            now = time.perf_counter()
+            longest, before = max(longest, now - before), now
+        assert status_of(await asked) == 200
+        assert b"4242424242424242" not in running.origin.received
+        assert running.origin.received.count(b"a=424242******4242;") == count
+        assert longest < 2  # a crowded machine; it was nine seconds on an idle one
 
 
 async def test_nothing_else_opens_the_upstream(tmp_path, inspector):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.http_heads import IndexedHeaders, Malformed, read_request, read_response
+from proxy.http_heads import MOST_FIELDS, IndexedHeaders, Malformed, read_request, read_response
 
 
 def lines(text):
@@ -50,6 +50,20 @@ BAD = {
     "port": (b"GET http://h:99999/ HTTP/1.1\r\nHost: h", "malformed"),
     "no port": (b"CONNECT h HTTP/1.1\r\nHost: h", "malformed"),
 }
+
+
+MANY = {
+    "fields": (b"A: 1", MOST_FIELDS - 1, 0),
+    "cookies": (b"Cookie: " + b"a;" * 9, MOST_FIELDS // 10 - 1, 9),
+}
+
+
+@pytest.mark.parametrize(("field", "fit", "spare"), MANY.values(), ids=MANY.keys())
+def test_more_fields_than_a_message_has(field, fit, spare):
+    """Each field and cookie is inspected for itself: what fits into 64 KiB must not hold up all lanes."""
+    assert len(read_request(lines(b"GET / HTTP/1.1\r\nHost: h\r\n" + b"\r\n".join([field] * fit))).headers.fields) > fit
+    with pytest.raises(Malformed, match=r"^header-too-large$"):
+        read_request(lines(b"GET / HTTP/1.1\r\nHost: h\r\n" + b"\r\n".join([field] * (fit + 1 + bool(spare)))))
 
 
 @pytest.mark.parametrize(("head", "word"), BAD.values(), ids=BAD.keys())
