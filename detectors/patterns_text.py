@@ -5,6 +5,10 @@ from __future__ import annotations
 
 from detectors.sieve_through import base32_patterns, base64_stacks, hex_patterns
 
+_HH = rb"=(?:3[0-9]|[46][1-9A-F]|[57][0-9A])"
+_QP_SEP = rb"=(?:20|2[DE]|09|A0|C2=A0|E2=80=[89][0-9A-F]|E3=80=80)"
+_QP_DIGIT = rb"=EF=BC=9[0-9]|=82=?(?:[45][0-9A-F]|[O-X])|=A3=?B[0-9]"
+
 Row = tuple[str, bytes, bool]
 """Kind, expression, caseless: the fields of ``detectors.patterns.Pattern``."""
 
@@ -14,7 +18,7 @@ _BUFFER = rb"Buffer\\*[\"'][\s,]{0,32}\\*[\"']data\\*[\"'][\s:]{1,8}\["
 
 
 def encodings() -> list[Row]:
-    """Hex, base32, stacks of base64, lists of byte values."""
+    """Hex, base32, stacks of base64, lists of byte values, encodings of mail."""
     return [
         *(("hex", row, True) for row in hex_patterns()),
         *(("base32", row, True) for row in base32_patterns()),
@@ -22,4 +26,9 @@ def encodings() -> list[Row]:
         *(("bytes", rb"(?:" + _SMALL + between + rb"){12}", False) for between in _COMMAS),
         ("bytes", _BUFFER + rb"|byte[s\]\[]{0,4}[\s:=]{0,3}\[\s{0,8}[0-9]", False),
         ("bytes", rb"(?:99|67),? ?(?:118|86),? ?(?:118|86|99|67),? ?[0-9]", False),
+        ("quoted-printable", rb"(?:" + _HH + rb"){2}", True),
+        ("quoted-printable", rb"(?:" + _QP_DIGIT + rb"){3}|=1B\$[@B]", True),
+        ("quoted-printable", rb"[0-9](?:" + _QP_SEP + rb"|=[ \t]?\r?\n){1,3}[0-9]", True),
+        ("encoded-word", rb"=\?[a-z0-9_.:-]{2,40}(?:\*[a-z0-9-]{1,40})?\?[bq]\?", True),
+        ("continuation", rb"[a-z_.-]\*[1-9]\*?[ \t]?=", True),
     ]

@@ -15,20 +15,26 @@ from itertools import chain
 from detectors.budget import Purse
 from detectors.decoders import (
     archive,
+    base32,
     base64,
     binary,
+    byte_lists,
     charset,
     compressed,
+    continuations,
+    encoded_words,
     escapes,
     form,
     fullwidth,
     grpc,
+    hexadecimal,
     html,
     json_text,
     multipart,
     office,
     percent,
     protobuf,
+    quoted_printable,
     xml_text,
 )
 from detectors.decoders.offsets import Cover
@@ -42,19 +48,29 @@ from detectors.sieve import Hits, Prefilter, Sieve
 _NESTED = 48
 """Views within views, structural ones included: deeper is a gap, not a stack overflow."""
 
+_MARK = 4
+"""Bytes of the longest byte order mark, or of a character cut off at the end."""
+
 TRANSFORMS: tuple[tuple[str, Decoder], ...] = (
+    ("encoded-word", encoded_words.peel),
+    ("continuation", continuations.peel),
+    ("quoted-printable", quoted_printable.peel),
     ("percent", percent.peel),
     ("escape", escapes.peel),
     ("html", html.peel),
     ("fullwidth", fullwidth.peel),
     ("base64", base64.peel),
+    ("base32", base32.peel),
+    ("hex", hexadecimal.peel),
+    ("bytes", byte_lists.peel),
 )
-"""Kind of hit → the decoder of a whole view that it calls for."""
+"""Kind of hit → the decoder that it calls for, of a whole view or of stretches of it. What one of them has taken for a
+stretch of its own is left alone by those behind it."""
 
 OPENERS: tuple[Decoder, ...] = (grpc.peel, compressed.peel, archive.peel)
 """Decoders of views that show the sieve nothing. The first that has anything to say has the view for itself."""
 
-CHARSETS = ("sjis", "eucjp", "iso2022jp", "utf16le", "utf16be")
+CHARSETS = ("sjis", "eucjp", "iso2022jp", "utf16le", "utf16be", "xml-encoding")
 """Kinds of hit that keep a view from passing for quiet; the charset itself is told from the bytes."""
 
 _MULTIPART = "multipart/"
@@ -194,14 +210,14 @@ class Walk:
             self._fields(child_of(view, item), form, [at - start for at in inner])
 
     def _recharset(self, view: View) -> bool:
-        """Whether the view was in another charset and has been visited as UTF-8 instead."""
+        """Whether all of the view was in another charset and has been visited as UTF-8 instead."""
         declared = charset.charset_of(view.content_type)
-        if not declared and view.data.isascii() and b"\x00" not in view.data and b"\x1b" not in view.data:
+        plain = view.data.isascii() and b"\x00" not in view.data and b"\x1b" not in view.data
+        if not declared and plain and b"encoding" not in view.data[:256]:
             return False
-        items = list(charset.peel_charset(view.data, declared, self._ask(view, ())))
-        plain = view.content_type.split(";")[0]
-        visited = list(self._children(view, items, plain))
-        return bool(visited) or any(isinstance(item, Peel) for item in items)
+        items = charset.peel_charset(view.data, declared, self._ask(view, ()))
+        spans = list(self._children(view, items, view.content_type.split(";")[0] + "; charset=utf-8"))
+        return any(start <= _MARK and end >= len(view.data) - _MARK for start, end in spans)
 
     def _look(
         self, view: View, label: bytes, claimed: list[tuple[int, int]], *, structured: bool = True
@@ -220,10 +236,14 @@ class Walk:
             self._beside(view, structure)
         taken = Cover(claimed)
         free = {kind: [end for end in ends if end not in taken] for kind, ends in by_kind.items()}
+        parts: list[tuple[int, int]] = []
         for kind, decoder in TRANSFORMS:
-            if free.get(kind):
-                for _ in self._children(view, decoder(view.data, self._ask(view, free[kind]))):
+            decoded = Cover(parts)
+            told = [end for end in free.get(kind, ()) if end not in decoded]
+            if told:
+                for start, end in self._children(view, decoder(view.data, self._ask(view, told))):
                     self._purse.check_time()
+                    parts += [(start, end)] if end - start < len(view.data) else []
         if free.get(RECOGNIZE):
             self.findings += self._recognition.look(view, label, free[RECOGNIZE], self._purse)
         if team is not None and (not team or any(end not in taken for end in team)):
@@ -267,7 +287,7 @@ def span_in(finding: Finding, view: View) -> tuple[int, int]:
 
 def label_of(view: View) -> bytes:
     """The name of a value, spelled as text before it: recognizers read ``card.number: …`` as they would in a log."""
-    return spelled(view.path.rsplit("/", 1)[-1], view.key) if view.key else b""
+    return spelled(view.path, view.key) if view.key else b""
 
 
 def structure_of(view: View) -> Decoder | None:
@@ -304,7 +324,12 @@ def _within(leaf: View, view: View) -> bool:
 
 
 def _shifted(hits: Hits, by: int) -> dict[str, list[int]]:
+    """The hits as offsets behind a label of ``by`` bytes. A name that the recognizers should see counts as a hit at the
+    value's first byte; how the name is encoded is no business of its value."""
     if not by:
         return hits.by_kind
-    moved = {kind: [end - by for end in ends if end > by] for kind, ends in hits.by_kind.items()}
+    moved = {
+        kind: sorted({max(end - by, 1) for end in ends if end > by or kind == RECOGNIZE})
+        for kind, ends in hits.by_kind.items()
+    }
     return {kind: ends for kind, ends in moved.items() if ends}

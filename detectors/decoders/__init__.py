@@ -27,6 +27,8 @@ from detectors.decoders import (
     byte_lists,
     cbor,
     compressed,
+    continuations,
+    encoded_words,
     escapes,
     form,
     fullwidth,
@@ -39,6 +41,7 @@ from detectors.decoders import (
     office,
     percent,
     protobuf,
+    quoted_printable,
     xml_text,
 )
 from detectors.decoders import charset as _charset
@@ -78,6 +81,9 @@ DECODERS: tuple[Row, ...] = (
     Row("xml", xml_text.peel, ("html",), structural=True),
     Row("office", office.peel, ("office",)),
     Row("form", form.peel, ("percent",), structural=True),
+    Row("encoded-word", encoded_words.peel, ("encoded-word",)),
+    Row("continuation", continuations.peel, ("continuation",)),
+    Row("quoted-printable", quoted_printable.peel, ("quoted-printable",)),
     Row("percent", percent.peel, ("percent",)),
     Row("escape", escapes.peel, ("escape",)),
     Row("html", html.peel, ("html",)),

@@ -1,7 +1,8 @@
-r"""Base64 and base64url, in any text: runs of 16 characters or more, with or without padding and line breaks.
+r"""Base64 and base64url, in any text: runs of 10 characters or more, with or without padding and line breaks.
 
 Evasion: a number in a Basic header, a cookie, a data URL; base64 behind other text of its alphabet (``/pay/NDEx…``),
-which shifts the groups of four: a run is read at all four offsets. Line breaks may be MIME's or their escapes (``\n``).
+which shifts the groups of four: a run is read at all four offsets. Line breaks may be MIME's or their escapes (``\n``),
+or the blanks that a log put in their place: pieces of one width.
 Limits: output ≤ ¾ of the input. Runs that decode to neither text, digits nor a magic are names, hashes and keys.
 JSON Web Tokens are signed: their pieces are read, and cannot be put back.
 Source: RFC 4648 §4, §5; RFC 2045 §6.8; RFC 7515 §3.
@@ -14,7 +15,7 @@ import re
 from binascii import a2b_base64
 from collections.abc import Iterator
 
-from detectors.decoders.offsets import Encode, Whole
+from detectors.decoders.offsets import Cover, Encode, Whole
 from detectors.decoders.plausible import DIGITS, says_something
 from detectors.decoders.weaver import near
 from detectors.model import Ask, Gap, Peel
@@ -22,11 +23,15 @@ from detectors.model import Ask, Gap, Peel
 _BREAK = rb"(?:\r?\n[ \t]*+|(?:\\+r)?\\+n)"
 _LETTERS = rb"[A-Za-z0-9+/_-]"
 _RUN = re.compile(
-    rb"(?<![A-Za-z0-9+/_-])" + _LETTERS + rb"{16,}+"
+    rb"(?<![A-Za-z0-9+/_-])" + _LETTERS + rb"{10,}+"
     rb"(?:" + _BREAK + _LETTERS + rb"{4,}+(?=[=\r\n<\"'\\]|\Z))*+(?:" + _BREAK + rb")?={0,2}+"
 )  # fmt: skip
+_SPACED = re.compile(
+    rb"(?<![A-Za-z0-9+/_-])(" + _LETTERS + rb"{16,}+)(?=([ \t]{1,4}+))(?:[ \t]{1,4}+" + _LETTERS + rb"++={0,2}+)++"
+)
 _JWT = re.compile(rb"(?<![A-Za-z0-9_-])e[wy][A-Za-z0-9_-]{6,}+\.[A-Za-z0-9_-]{4,}+\.[A-Za-z0-9_-]*+")
-_BREAKS = re.compile(_BREAK)
+_BREAKS = re.compile(_BREAK + rb"|[ \t]{1,4}")
+_PIECE = re.compile(_LETTERS + rb"++={0,2}+")
 _NO_LETTERS = re.compile(rb"[^A-Za-z0-9+/=]++")
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 
@@ -69,6 +74,23 @@ def _run(data: bytes, start: int, end: int, *, signed: bool) -> Iterator[Peel]:
             yield Peel(codec, child, Whole(start + shift, end, child, None if signed else encode))
 
 
+def _spaced(data: bytes, ask: Ask) -> Iterator[tuple[int, int]]:
+    """Runs in pieces of one width with blanks between, as far as the width holds."""
+    for found in _SPACED.finditer(data):
+        ask.budget.check_time()
+        width, between, at, whole = len(found[1]), found[2], found.end(1), 0
+        while data.startswith(between, at):
+            piece = _PIECE.match(data, at + len(between), min(found.end(), at + len(between) + width))
+            if piece is None:
+                break
+            at = piece.end()
+            whole += len(piece[0]) == width
+            if len(piece[0]) < width or data[at : at + 1] not in between[:1]:
+                break
+        if whole:
+            yield found.start(), at
+
+
 def peel(data: bytes, ask: Ask) -> Iterator[Peel | Gap]:
     """Each run that was asked for, decoded."""
     tokens: list[tuple[int, int]] = []
@@ -80,7 +102,13 @@ def peel(data: bytes, ask: Ask) -> Iterator[Peel | Gap]:
             if len(piece) > 1 and near(at, at + len(piece), ask.hits):
                 yield from _run(data, at, at + len(piece), signed=True)
             at += len(piece) + 1
-    starts = iter([*tokens, (len(data), len(data))])
+    signed = Cover(tokens)
+    for start, end in _spaced(data, ask):
+        if end not in signed and start + 1 not in signed:
+            tokens.append((start, end))
+            if near(start, end, ask.hits):
+                yield from _run(data, start, end, signed=False)
+    starts = iter([*sorted(tokens), (len(data), len(data))])
     token_start, token_end = next(starts)
     for run in _RUN.finditer(data):
         ask.budget.check_time()

@@ -24,9 +24,9 @@ _SHORTEST = 7
 _HH = rb"[0-9A-Fa-f]{2}"
 _RUN = re.compile(rb"(?<![0-9A-Fa-f])[0-9A-Fa-f]{14,}+")
 _BETWEEN = rb"(?:,?[ \t]{1,2}|[,:;_.-]|[ \t]{0,8},?[ \t]{0,8}\r?\n[ \t]{0,32})"
-_UNIT = rb"(?:0[xX]|\\+x)?" + rb"(?:" + _HH + rb"){1,8}+(?![0-9A-Fa-f])"
+_UNIT = rb"(?:0[xX]|\\{1,4}x)?" + rb"(?:" + _HH + rb"){1,8}+(?![0-9A-Fa-f])"
 _LIST = re.compile(rb"(?<![0-9A-Za-z])" + _UNIT + rb"(?:" + _BETWEEN + _UNIT + rb")++")
-_PAIR = re.compile(rb"(0[xX]|\\+x)?(" + _HH + rb")")
+_PAIR = re.compile(rb"(0[xX]|\\{1,4}x)?(" + _HH + rb")")
 _ROW = re.compile(
     rb"^[^\n]{0,60}?(?<![0-9A-Za-z])[0-9A-Fa-f]{4,16}+(?::|[ \t]?\|)?[ \t|]{1,3}"  # offset
     rb"((?:" + _HH + rb"){1,4}(?:[ \t-]{1,2}(?:" + _HH + rb"){1,4})*+)(?=[ \t|\r\n]|\Z)",

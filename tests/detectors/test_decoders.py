@@ -41,7 +41,8 @@ SNIPPETS = [
     b"<a b='", b"'>", b"</a>", b"<![CDATA[", b"]]>", b"<!--", b"-->", b"\r\n", b"--x", b"--x--", b"Content-Type: text/plain\r\n",
     b'Content-Disposition: form-data; name="n"', b"\x1b$B", b"\x1b(B", b"#4", "４".encode(), "４".encode("cp932"), b"\xa3\xb4", b"4\x001\x00",
     b"\xff\xfe", b"\0", b"NDExMTExMTExMTExMTExMQ==", b"eyJhIjoxfQ.", b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"x\x9c", NUMBER.encode(), b"card", b" ", b"\n",
-    b"=34", b";", b"PK\x03\x04", gzip.compress(b"4111"),
+    b"=34", b";", b"PK\x03\x04", b"34313131", b"34 31 31 ", b"[52, 49, ", b"=?utf-8?Q?41?=", b"=?utf-8?B?NDE=?=", b" ; a*0=4", b";a*1*=%31", b"GQYTCMJRGEYTCMJR",
+    gzip.compress(b"4111"),
     b"PK\x01\x02", b"PK\x05\x06" + bytes(18), b"\x0a\x10", b"\x0a\x12\x0a\x10", b"\x81\xa4card", b"\xb0", b"\xa1\x64card", b"\x70", b"\x7f\x64", b"\xcf\0\x0e\x9b",
     b"\x1b\0\x0e\x9b", b"\0\0\0\0\x10", b"\1\0\0\0\x08", b"\x10\x3c", b"\xff\x06\0\0sNaPpY", b"%PDF-1.7 /Filter >>stream\n", b"endstream", b"BZh91AY&SY",
 ]  # fmt: skip
@@ -121,6 +122,15 @@ LONG = {
     "base64": b"NDExMTExMTExMTExMTExMQ== " * 4_000,
     "one run": b"NDEx" * 25_000,
     "letters": b"abcdefgh/-" * 10_000,
+    "hex": b"3431313131313131" * 6_000,
+    "pairs": b"34 31:31 " * 11_000,
+    "dump": b"00000010: 3431 3131 3131 3131 3131 3131 3131 3131  4111111111111111\n" * 1_500,
+    "byte list": b"[" + b"52, 49, " * 12_000 + b"]",
+    "lists": b"[52, " * 20_000,
+    "words": b"=?utf-8?Q?41=31?= " * 5_000,
+    "pieces": b"a*0=4; a*1*=%31; " * 5_000,
+    "blocks": b"NDExMTExMTExMTEx " * 6_000,
+    "capitals": b"GQYTCMJRGEYTCMJR " * 6_000,
     "dots": b"eyJhbGciOi." * 9_000,
     "members": gzip.compress(b"") * 5_000,
     "noise": random.Random(5).randbytes(100_000),
@@ -173,7 +183,8 @@ def test_no_text_takes_a_decoder_long(text):
 
 @pytest.mark.parametrize(("name", "text"), [
     ("json", "json"), ("xml", "xml"), ("form", "form"), ("multipart", "multipart"), ("percent", "percent"), ("escape", "every escape"),
-    ("html", "references"), ("base64", "base64"), ("fullwidth", "japanese"), ("charset shift_jis", "shift_jis"),
+    ("html", "references"), ("hex", "pairs"), ("bytes", "byte list"), ("encoded-word", "words"), ("continuation", "pieces"),
+    ("base32", "capitals"), ("base64", "base64"), ("fullwidth", "japanese"), ("charset shift_jis", "shift_jis"),
     ("charset utf-16", "utf-16"), ("charset iso-2022-jp", "iso-2022-jp"), ("unwrap gzip", "members"), ("cookies", "form"),
     ("protobuf", "protobuf"), ("msgpack", "records"), ("cbor", "chunks"), ("grpc", "frames"), ("office", "tags"),
 ])  # fmt: skip
@@ -186,7 +197,8 @@ def test_every_decoder_watches_the_clock(name, text):
 def test_the_trail_is_what_the_table_says():
     samples = [b"%34", rb"\u0034\x34", b"&#52;", "４".encode(), b"NDExMTExMTExMTExMTExMQ==", gzip.compress(b"x"), b'{"a":"\\n"}', b"a=%34&b=1",
                b"<a>&#52;</a>", "４".encode("utf-16"), part_in_base64(), b"\0\0\0\0\x03\x0a\x01x", b"\x81\xa1a\xa1x",
-               b"\xa1\x61a\x61x", b"<w:t>4</w:t><w:t>1</w:t>", zipped(1)]  # fmt: skip
+               b"\xa1\x61a\x61x", b"<w:t>4</w:t><w:t>1</w:t>", zipped(1),
+               b"343131313131313131", b"[52, 49, 49, 49, 49, 49, 49]", b"GQYTCMJRGEYTCMJRGEYTCMJRGE======", b"=?utf-8?Q?4?=", b"a*0=4; a*1=1"]  # fmt: skip
     seen = set()
     for row in DECODERS:
         for data in samples:

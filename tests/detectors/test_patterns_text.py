@@ -16,6 +16,12 @@ POINTED_AT = {
         b'{"type":"Buffer","data":[52]}', b"[52,49,49,49,49,49,49,49,49,49,49,49,49]", b"[52 49 49 49 49 49 49 49 49 49 49 49 49]",
         b"[\n  52,\n  49,\n  49,\n  49,\n  49,\n  49,\n  49,\n  49,\n  49,\n  49,\n  49,\n  49,\n  49\n]", b"bytes: [52 1]", b"[34, 99, 118, 118, 34]",
     ],
+    "quoted-printable": [
+        b"=34=31=31", b"4111=\r\n1111", b"4111= \n1111", b"4111=20=\n1111", b"4111=20=2D1111", b"4111=E2=80=931111", b"=EF=BC=94=EF=BC=91=EF=BC=91",
+        b"=82=53=82P=82P", b"=1B$B#4#1",
+    ],
+    "encoded-word": [b"=?utf-8?B?NDExMQ==?=", b"=?ISO-2022-JP?q?4111?=", b"=?us-ascii*en-US?Q?x?="],
+    "continuation": [b"filename*0*=UTF-8''41;filename*1=11", b"f*1*=x"],
 }  # fmt: skip
 
 
@@ -31,6 +37,10 @@ QUIET = (
     b'{"bytes":1234,"data":[1,2,3],"buffered":true}',
     b"00:1b:44:11:3a:b7 -> 10.0.0.1",
     b"AB:CD:EF:01:23:45:67:89:AB:CD:EF:01:23:45:67:89:AB:CD:EF:01",
+    b"a=30&b=41&c==42",
+    b"alpha=1\nbeta=2\nbase64==\n12",
+    b"filename*=UTF-8''%e3%83%86%e3%82%b9%e3%83%88.txt",
+    b"2*3=6, a*10=b",
     b"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
 )
 

@@ -148,3 +148,25 @@ def test_round_trip(before, number, after, url_safe, padded):
     inside = changed[7:-4]
     decode = standard.urlsafe_b64decode if url_safe else standard.b64decode
     assert decode(inside + b"=" * (-len(inside) % 4)) == text.replace(number.encode(), MASKED.encode())
+
+
+@pytest.mark.parametrize("width", [20, 32, 76])
+@pytest.mark.parametrize("between", [b" ", b"  ", b"\t"])
+def test_blanks_where_line_breaks_were(width, between):
+    lines = standard.b64encode(TEXT * 5)
+    data = b"body: " + between.join(lines[i : i + width] for i in range(0, len(lines), width)) + b" and so on"
+    child = holding(peel(data, ask()), TEXT * 5)
+    changed = put(data, child, TEXT * 4, b"")
+    again = standard.b64encode(TEXT)
+    assert changed is None or changed.startswith(
+        b"body: " + between.join(again[i : i + width] for i in range(0, len(again), width))
+    )
+
+
+def test_words_are_not_joined():
+    assert peels(peel(b"internationalization accommodates characteristics of internationalization", ask())) == []
+
+
+def test_a_short_code_of_basic_authorization(inspector):
+    (finding,) = inspector.inspect(b"Authorization: Basic " + standard.b64encode(b"cvv:123")).findings
+    assert (finding.entity, finding.trail) == ("SECURITY_CODE", ("base64",))
