@@ -1,0 +1,85 @@
+"""Loki: the push API as python-logging-loki and as promtail speak it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import logging
+import time
+import uuid
+
+import logging_loki
+import pytest
+import requests
+
+from tests.e2e.clients.stage import MASKED, PAN, Stage
+
+PATH = "/loki/api/v1/push"
+CLEAN = [
+    json.dumps({"level": "info", "order_id": "ROKI-20261122-000123", "amount": 12800, "trace": uuid.uuid4().hex}),
+    '10.0.0.7 - - [22/Nov/2026:09:00:00 +0900] "POST /checkout HTTP/1.1" 303 0 rid=1763769600123456789 ms=41',
+    "支払い完了 card=************4242 token=tok_9f3b1c session=8d0f6c0a5b7e4d0f9a1b2c3d4e5f6071",
+]
+
+
+@pytest.fixture
+def handler(stage):
+    handler = logging_loki.LokiHandler(url=stage.url("loki", PATH), tags={"app": "shop"}, version="1")
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    yield handler
+    handler.close()
+
+
+def emit(handler: logging.Handler, *messages: str) -> None:
+    for message in messages:
+        handler.handle(logging.LogRecord("shop.pay", logging.INFO, "pay.py", 7, message, None, None))
+
+
+def lines(stage: Stage) -> list[str]:
+    """The log lines that Loki would store."""
+    pushes = [received.json() for received in stage.sinks["loki"].received]
+    return [line for push in pushes for stream in push["streams"] for _, line in stream["values"]]
+
+
+def push(*messages: str) -> bytes:
+    """A push as promtail shapes it: one stream, nanosecond clocks as strings."""
+    values = [[str(time.time_ns() + n), message] for n, message in enumerate(messages)]
+    labels = {"job": "shop", "filename": "/var/log/shop/app.log", "pod": "shop-6f7c9d8b5d-x2x7q"}
+    return json.dumps({"streams": [{"stream": labels, "values": values}]}, ensure_ascii=False).encode()
+
+
+def post(stage: Stage, body: bytes) -> requests.Response:
+    headers = {
+        "Content-Type": "application/json",
+        "Content-Encoding": "gzip",
+        "User-Agent": "promtail/3.5.0",
+        "X-Scope-OrgID": "shop",
+    }
+    return requests.post(stage.url("loki", PATH), gzip.compress(body), headers=headers, timeout=20)
+
+
+def test_logging_handler_clean(stage, handler):
+    emit(handler, *CLEAN)
+    assert lines(stage) == CLEAN
+    assert stage.sinks["loki"].received[0].json()["streams"][0]["stream"]["app"] == "shop"
+    assert stage.records() == []
+
+
+def test_logging_handler_leaking(stage, handler):
+    emit(handler, CLEAN[0], f"payment request {json.dumps({'card_number': PAN})} failed", CLEAN[2])
+    assert lines(stage) == [CLEAN[0], f"payment request {json.dumps({'card_number': MASKED})} failed", CLEAN[2]]
+    assert stage.verdicts("loki") == ["redact"]
+
+
+def test_promtail_clean(stage):
+    body = push(*CLEAN)
+    assert post(stage, body).status_code == 204
+    assert stage.sinks["loki"].only().plain == body
+    assert stage.records() == []
+
+
+def test_promtail_leaking(stage):
+    body = push(CLEAN[0], f"card {PAN} declined", json.dumps({"pan": int(PAN)}))
+    assert post(stage, body).status_code == 204
+    assert lines(stage) == [CLEAN[0], f"card {MASKED} declined", json.dumps({"pan": MASKED})]
+    assert stage.verdicts("loki") == ["redact"]
