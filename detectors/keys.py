@@ -147,16 +147,25 @@ def other_key(names: Sequence[str], *, certain: bool = True, long: bool = False)
     return "" if any("card" in name or "credit" in name for name in names) else own
 
 
+_STEPS = re.compile(r"[.\[\]/$@'\"]+")
+
+
+def _steps(text: str) -> list[str]:
+    return [folded for step in _STEPS.split(text) if not step.isdigit() and (folded := fold(step))]
+
+
 def names(path: str, key: str) -> tuple[str, ...]:
     """The folded names a value at ``path`` goes by, nearest first: its key, then its key with the parent's before it.
 
-    ``$.card.number`` gives ``number``, ``cardnumber``; ``card[number]`` likewise.
+    ``$.card.number`` gives ``number``, ``cardnumber``; ``card[number]`` and ``/card/@number`` likewise.
     """
-    steps = [step for step in re.split(r"[.\[\]/$'\"]+", path) if step and not step.isdigit()]
-    own = fold(_PREFIX.sub("", key)) if key else (fold(steps[-1]) if steps else "")
-    if not own:
+    called, parents = _steps(_PREFIX.sub("", key)), _steps(path)
+    if len(called) > 1 or not parents:
+        parents = called
+    elif not called or parents[-1] == called[-1]:
+        called = parents[-1:]
+    else:
+        parents = [*parents, *called]
+    if not called:
         return ()
-    parents = [fold(step) for step in steps if fold(step)]
-    if parents and parents[-1] == own:
-        parents = parents[:-1]
-    return (own, parents[-1] + own) if parents else (own,)
+    return (called[-1], parents[-2] + called[-1]) if len(parents) > 1 else (called[-1],)

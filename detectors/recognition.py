@@ -55,7 +55,7 @@ class Recognition:
         if not any(_related(parent, _parent(number.path)) for number in numbers):
             return
         value = view.data.decode("utf-8", "surrogateescape")
-        for name in names(view.path.rsplit("/", 1)[-1], view.key):
+        for name in names(view.path, view.key):
             entity = beside.sibling(name, value)
             if entity:
                 found = Recognized(entity, 0, len(value), "high", "", ("beside a card number",))

@@ -184,7 +184,7 @@ def _wordless_rejection(
     shape: Shape, other: str, rows: Sequence[Issuer], *, sound: bool, published: bool
 ) -> tuple[str, ...]:
     """Why this is no card number without a card word near it."""
-    if shape.kind == MIXED or not shape.whole:
+    if not shape.whole:
         return (f"{MIXED}, and no card word near" if shape.kind == MIXED else "a part of the digits that stand there",)
     if published:
         return ()

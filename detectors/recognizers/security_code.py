@@ -11,14 +11,17 @@ from collections.abc import Iterator
 from detectors.keys import SECURITY_CODE_KEY_SET
 from detectors.model import SECURITY_CODE
 from detectors.recognizers import Recognized
-from detectors.recognizers.surroundings import names_before
+from detectors.recognizers.surroundings import BETWEEN, names_before
 
 _NAME = re.compile(
-    r"(?<![a-z])(?:[a-z]*?(?:cvv2?|cvc2?|cav2)|csc|(?:card[\s_.-]?)?(?:security|sec)[\s_.-]?code)(?:[\s_.-]?(?:code|value|number|no))?"
+    r"(?<![a-z])(?:[a-z]*?(?:cvv2?|cvc2?|cav2)|[a-z]*csc|(?:card[\s_.-]?)?(?:security|sec|verification)[\s_.-]?(?:code|cd|value))"
+    r"(?:[\s_.-]?(?:code|value|number|no))?"
     r"|カード確認番号|(?:セキュリティ|ｾｷｭﾘﾃｨ)(?:コード|ｺｰﾄﾞ)",
     re.IGNORECASE,
 )
-_VALUE = re.compile(r"(?:[^0-9A-Za-z*]|\\+[nrt\"]|\bis\b|\bwas\b|\bno\b){1,12}?([0-9]{3,4})(?![0-9A-Za-z*%]|\.[0-9])")
+_VALUE = re.compile(
+    rf"(?:{BETWEEN}|[^0-9A-Za-z*]|\\+[nrt\"]|\bis\b|\bwas\b|\bno\b){{1,12}}?([0-9]{{3,4}})(?![0-9A-Za-z*]|%3[0-9]|\.[0-9])"
+)
 _FREE = 40
 """A Japanese sentence may put particles between the name and the digits."""
 _JAPANESE_VALUE = re.compile(r"[^0-9\n*]{1,12}?([0-9]{3,4})(?![0-9A-Za-z*]|\.[0-9])")
@@ -30,6 +33,10 @@ MUST_FIND = (
     ("card.cvv: 123", "123"),
     ("セキュリティコードは123です", "123"),
     ("security code is 123", "123"),
+    ("X-CVV: 123", "123"),
+    ("cvv%3D123", "123"),
+    ("&quot;cvc&quot;:&quot;123&quot;", "123"),
+    ("card_verification_code: 123", "123"),
 )
 MUST_NOT = ("cvv: ***", "cvv:", "SecCodeRequiredFlag: 123", "cvv_result: 100", "order 123", "cvv: 12345", "cvc: null")
 

@@ -46,6 +46,7 @@ _LIST = re.compile(r"[,;|\t\r\n\"'\]\[()<>{}]")
 _MASKS = frozenset("*•＊●#")
 _EXPONENT = re.compile(r"[eE]\+?(1[2-8])(?![0-9])")
 _EXPIRY = r"(?:(?:0[1-9]|1[0-2])[2-4][0-9]|[2-4][0-9](?:0[1-9]|1[0-2]))"
+_EXPIRY_FOLLOWS = re.compile(r"[ ._+\-]{1,3}(?:0[1-9]|1[0-2]) ?[/|.\-] ?(?:20)?[2-4][0-9](?![0-9])")
 _GLUED = re.compile(
     rf"(3[47][0-9]{{13}})(?={_EXPIRY}(?:[0-9]{{4}})?\Z)|(3[0689][0-9]{{12}})(?={_EXPIRY}(?:[0-9]{{3}})?\Z)"
     rf"|([24-6][0-9]{{15}}|35[0-9]{{14}})(?={_EXPIRY}(?:[0-9]{{3}})?\Z)"
@@ -99,7 +100,8 @@ def shapes(text: str, groups: Sequence[Group]) -> Iterator[Shape]:
         yield from _joined(text, groups, first, last)
     gaps = {gap(text, a, b) for a, b in pairwise(groups[: MAX_DIGITS + 1])}
     if len(gaps) > 1 and sum(group.size for group in groups) <= MAX_DIGITS:
-        yield _shape(text, groups, 0, len(groups) - 1, MIXED)
+        likely = gaps <= {" ", "-"} and all(group.size >= _FOUR - 1 for group in groups)
+        yield replace(_shape(text, groups, 0, len(groups) - 1, MIXED), whole=likely)
 
 
 def strange(text: str) -> Iterator[Shape]:
@@ -224,4 +226,5 @@ def _joined(text: str, groups: Sequence[Group], first: int, last: int) -> Iterat
         if not 2 <= groups[end + 1].size <= _FOUR:
             return
         if _LEAST <= total <= MAX_DIGITS:
-            yield replace(_shape(text, groups, first, end, BROKEN), whole=False)
+            whole = _EXPIRY_FOLLOWS.match(text, groups[end].end) is not None
+            yield replace(_shape(text, groups, first, end, BROKEN), whole=whole)

@@ -13,7 +13,13 @@ _BEFORE, _AFTER = 48, 16
 _REACH = 80
 """Characters before a value in which its name is looked for."""
 _NAME = re.compile(r"[\w.\-\[\]@]+")
-_BETWEEN = re.compile(r"(?:[ \t\"'\\:=>：＝#＃|(\[{,;→は]|\b(?:is|was)(?= ))+\Z")
+BETWEEN = (
+    r"[ \t\"'`\\:=>：＝#＃|(\[{,;→は「『（【]|%(?:25)*(?:2[0278-9cCfF]|3[aAbBdDeE]|5[bBdD]|7[bBdD])"
+    r"|&(?:quot|apos|lt|gt|amp|#3[49]|#x2[27]|#58|#61);|\\u00(?:2[0267]|3[aAcCdDeE])"
+)
+"""What may stand between a name and its value, as it is or in percent, references and JSON escapes."""
+_BETWEEN = re.compile(rf"(?:{BETWEEN}|\b(?:is|was)(?= ))+\Z")
+_PREFIX = re.compile(r"^x[-_]", re.IGNORECASE)
 _SAYS_KEY = re.compile(r"[:=：＝#＃]")
 _SEGMENT = re.compile(r"([A-Za-z][A-Za-z_\-]{1,30})/\Z")
 
@@ -55,7 +61,8 @@ def _names(text: str, at: int) -> tuple[tuple[str, ...], bool]:
     words = [m.group() for m in _NAME.finditer(stripped)]
     if not words or not stripped.endswith(words[-1]):
         return (), False
-    own = [step for step in re.split(r"[.\[\]@]+", words[-1]) if step and not step.isdigit()]
+    last = _PREFIX.sub("", words[-1])
+    own = [step for step in re.split(r"[.\[\]@]+", last) if step and not step.isdigit()]
     tails = ["".join(own[-n:]) for n in (1, 2, 3) if len(own) >= n]
     tails += ["".join(words[-n:]) for n in (2, 3) if len(words) >= n]
     names = tuple(dict.fromkeys(folded for tail in tails if (folded := fold(tail))))

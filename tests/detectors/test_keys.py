@@ -27,6 +27,10 @@ def test_case_and_separators_do_not_tell_names_apart(spelling):
         ("$.items[3].cvv", "cvv", ("cvv", "itemscvv")),
         ("CardNo", "CardNo", ("cardno",)),
         ("", "X-CVV", ("cvv",)),
+        ("order[card][no]", "order[card][no]", ("no", "cardno")),
+        ("/card/@number", "number", ("number", "cardnumber")),
+        ("$.card/$.number", "number", ("number", "cardnumber")),
+        ("$.a", "b", ("b", "ab")),
         ("", "", ()),
     ],
 )
