@@ -38,12 +38,13 @@ from detectors.decoders import (
     xml_text,
 )
 from detectors.decoders.offsets import Cover
-from detectors.decoders.survey import Survey, spelled
+from detectors.decoders.survey import Survey
 from detectors.decoders.text import is_text
 from detectors.model import Ask, Decoder, Finding, Gap, Limits, OutOfTime, Peel, View
 from detectors.patterns import RECOGNIZE
 from detectors.recognition import Recognition
 from detectors.sieve import Hits, Prefilter, Sieve
+from detectors.views import ancestors, child_of, label_of, span_in, within
 
 _NESTED = 48
 """Views within views, structural ones included: deeper is a gap, not a stack overflow."""
@@ -131,7 +132,7 @@ class Walk:
         self._purse.check_time()
         if not view.data:
             return
-        if _ancestors(view) > _NESTED:
+        if ancestors(view) > _NESTED:
             self._gap(view, Gap("too-deep", 0, len(view.data)))
             return
         ask = self._ask(view, ())
@@ -203,7 +204,7 @@ class Walk:
                 list(self._children(view, (item,)))
                 continue
             start, end = item.hook.locate(0, len(item.data))
-            if _ancestors(view) > _NESTED or (item.codec and view.depth >= self._limits.depth):
+            if ancestors(view) > _NESTED or (item.codec and view.depth >= self._limits.depth):
                 self._gap(view, Gap("too-deep", start, end))
                 continue
             inner = wanted[bisect_left(wanted, start) : bisect_left(wanted, end)]
@@ -219,9 +220,7 @@ class Walk:
         spans = list(self._children(view, items, view.content_type.split(";")[0] + "; charset=utf-8"))
         return any(start <= _MARK and end >= len(view.data) - _MARK for start, end in spans)
 
-    def _look(
-        self, view: View, label: bytes, claimed: list[tuple[int, int]], *, structured: bool = True
-    ) -> None:
+    def _look(self, view: View, label: bytes, claimed: list[tuple[int, int]], *, structured: bool = True) -> None:
         hits = self._sieve.scan(label + view.data if label else view.data)
         team = self._team.hits(view.data)
         if hits is None and team is None:
@@ -251,43 +250,13 @@ class Walk:
 
     def _beside(self, view: View, structure: Decoder) -> None:
         """Expiry, holder name and bare codes among the siblings of a card number just found in ``view``."""
-        numbers = [f for f in self.findings if f.confidence == "high" and f.leaf is not None and _within(f.leaf, view)]
+        numbers = [f for f in self.findings if f.confidence == "high" and f.leaf is not None and within(f.leaf, view)]
         if not numbers:
             return
         for item in structure(view.data, self._ask(view, ())):
             self._purse.check_time()
             if isinstance(item, Peel) and item.key:
                 self.findings += self._recognition.beside(child_of(view, item), numbers)
-
-
-def child_of(view: View, peel: Peel, content_type: str = "") -> View:
-    """The view of a decoded child: a decoder of the whole view passes name and place on."""
-    same_place = not peel.path
-    joint = "/" if view.path and view.content_type != protobuf.NESTED else ""
-    path = view.path if same_place else f"{view.path}{joint}{peel.path}"
-    return View(
-        peel.data,
-        view,
-        peel,
-        peel.content_type or content_type,
-        path,
-        peel.key or (view.key if same_place else ""),
-        view.depth + bool(peel.codec),
-    )
-
-
-def span_in(finding: Finding, view: View) -> tuple[int, int]:
-    """Where a finding below ``view`` stands in it."""
-    step, start, end = finding.leaf, finding.leaf_start, finding.leaf_end
-    while step is not None and step is not view and step.peel is not None:
-        start, end = step.peel.hook.locate(start, end)
-        step = step.parent
-    return start, end
-
-
-def label_of(view: View) -> bytes:
-    """The name of a value, spelled as text before it: recognizers read ``card.number: …`` as they would in a log."""
-    return spelled(view.path, view.key) if view.key else b""
 
 
 def structure_of(view: View) -> Decoder | None:
@@ -303,24 +272,6 @@ def structure_of(view: View) -> Decoder | None:
     if declared == "application/x-cookie":
         return form.peel_cookies
     return json_text.peel if "json" in declared else None
-
-
-def _ancestors(view: View) -> int:
-    count = 0
-    while view.parent is not None:
-        view = view.parent
-        count += 1
-    return count
-
-
-def _within(leaf: View, view: View) -> bool:
-    """Whether ``leaf`` is a value of ``view`` itself (through encodings of the value, not through more structure)."""
-    step: View | None = leaf
-    while step is not None and step.parent is not view:
-        if step.peel is None or step.peel.path:
-            return False
-        step = step.parent
-    return step is not None
 
 
 def _shifted(hits: Hits, by: int) -> dict[str, list[int]]:

@@ -105,9 +105,7 @@ def _head(major: int, value: int) -> bytes:
     return bytes([major << 5 | low]) + value.to_bytes(width, "big")
 
 
-FORMAT = Format(
-    "cbor", tokens, lambda size: _head(3, size), lambda size: _head(2, size), lambda value: _head(0, value)
-)
+FORMAT = Format("cbor", tokens, lambda size: _head(3, size), lambda size: _head(2, size), lambda value: _head(0, value))
 
 
 def survey(data: bytes, ask: Ask, *, declared: bool) -> Survey | None:

@@ -17,9 +17,7 @@ from detectors.model import Ask, Gap, Peel
 PART = "application/xml; part=office"
 """What the content of an XML file of a zip archive is declared as."""
 
-_BETWEEN = re.compile(
-    rb"(?:(?<=[0-9])|(?<=[0-9][ ._-]))(?:<[^<>]*+>[ \t\r\n]*+){1,64}+(?=[ ._-]?[0-9])"
-)
+_BETWEEN = re.compile(rb"(?:(?<=[0-9])|(?<=[0-9][ ._-]))(?:<[^<>]*+>[ \t\r\n]*+){1,64}+(?=[ ._-]?[0-9])")
 _BLOCK = re.compile(
     rb"</?(?:\w++:)?(?:p|h|si|is|c|v|f|row|tc|tr|td|cell|table-cell|br|cr|tab|line-break|list-item|s)[\s/>]"
 )

@@ -57,10 +57,10 @@ def _framed(data: bytes, room: int, ask: Ask) -> Inflated:
         fault, piece = "truncated" if end > len(data) else "", b""
         if kind == _PLAIN:
             piece = data[start + 4 : end]
-        elif kind == _COMPRESSED and not fault:
-            got = _raw(data[start + 4 : end], min(room, _CHUNK))
-            fault, piece = "corrupt" if got.fault else "", got.data
-        elif kind != _COMPRESSED and kind < _FIRST_SKIPPABLE:
+        elif kind == _COMPRESSED:
+            got = _raw(data[start + 4 : end], _CHUNK)
+            fault, piece = fault or ("corrupt" if got.fault else ""), got.data
+        elif kind < _FIRST_SKIPPABLE:
             fault = "corrupt"
         elif kind != _STREAM:
             beside.append((start, min(end, len(data))))

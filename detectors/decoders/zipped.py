@@ -130,6 +130,8 @@ class _Directory:
             if local.method != method or (not local.streamed and (local.size, local.crc) != (size, crc)):
                 self.sound = False
             told, either = data[start : start + name], flags | local.flags
+            extra_at = local.at + 30 + len(local.name)
+            self.labels.append(data[extra_at - len(local.name) * (local.name != told) : local.start])
             self.entries.append(_Entry(local.at, local.start, either, local.method, crc, size, plain, told))
 
 
@@ -216,7 +218,8 @@ def _hidden(data: bytes, start: int, end: int, ask: Ask) -> Iterator[Peel | Gap]
         yield from _rest(data, at, found if entry else end)
         if entry is None:
             return
-        yield Peel("zip", entry.name, Whole(found, entry.start, entry.name, None), "names")
+        head = data[found + 4 : entry.start]
+        yield Peel("zip", head, Whole(found, entry.start, head, None), "names")
         at = entry.start
         for item in _read(data, entry, ask):
             if isinstance(item, int):
@@ -258,7 +261,7 @@ def peel(data: bytes, ask: Ask) -> Iterator[Peel | Gap]:
         return
     if not directory.sound:
         yield Gap("corrupt-zip" if start < end else "truncated-zip", 0, len(data))
-    labels = b"\n".join([*directory.labels, data[data.rfind(_END, start) + 22 :] if start < end else b""])
+    labels = b"\n".join([*directory.labels, data[data.rfind(_END, start) + 4 :] if start < end else b""])
     if labels.strip():
         yield Peel("zip", labels, Whole(start, end, labels, None), "names")
     for item in _entries(data, directory, ask):

@@ -5,14 +5,23 @@ from detectors.decoders.text import is_rigid, is_text
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"plain\r\n\tlines\f", "カード番号".encode(), b"\x1b[31mred\x1b[0m \x07", b'\x1e{"a":1}\n', b"\xef\xbb\xbf<a/>"],
+    [
+        b"",
+        b"plain\r\n\tlines\f",
+        "カード番号".encode(),
+        b"\x1b[31mred\x1b[0m \x07",
+        b'\x1e{"a":1}\n',
+        b"\xef\xbb\xbf<a/>",
+    ],
 )
 def test_text(data):
     assert is_text(data)
     assert not is_rigid(data, "")
 
 
-@pytest.mark.parametrize("data", [b"a\x00", b"\x0a\x101111", b"caf\xe9", b"\x83J\x81[\x83h", b"\x81\xa1a\xa11", b"\x7f"])
+@pytest.mark.parametrize(
+    "data", [b"a\x00", b"\x0a\x101111", b"caf\xe9", b"\x83J\x81[\x83h", b"\x81\xa1a\xa11", b"\x7f"]
+)
 def test_binary(data):
     assert not is_text(data)
     assert is_rigid(data, "")

@@ -1,0 +1,56 @@
+"""Where a view stands: among the views above it, under which name, and what of it came from where."""
+
+from __future__ import annotations
+
+from detectors.decoders import protobuf
+from detectors.decoders.survey import spelled
+from detectors.model import Finding, Peel, View
+
+
+def child_of(view: View, peel: Peel, content_type: str = "") -> View:
+    """The view of a decoded child: a decoder of the whole view passes name and place on."""
+    same_place = not peel.path
+    joint = "/" if view.path and view.content_type != protobuf.NESTED else ""
+    path = view.path if same_place else f"{view.path}{joint}{peel.path}"
+    return View(
+        peel.data,
+        view,
+        peel,
+        peel.content_type or content_type,
+        path,
+        peel.key or (view.key if same_place else ""),
+        view.depth + bool(peel.codec),
+    )
+
+
+def span_in(finding: Finding, view: View) -> tuple[int, int]:
+    """Where a finding below ``view`` stands in it."""
+    step, start, end = finding.leaf, finding.leaf_start, finding.leaf_end
+    while step is not None and step is not view and step.peel is not None:
+        start, end = step.peel.hook.locate(start, end)
+        step = step.parent
+    return start, end
+
+
+def label_of(view: View) -> bytes:
+    """The name of a value, spelled as text before it: recognizers read ``card.number: …`` as they would in a log."""
+    return spelled(view.path, view.key) if view.key else b""
+
+
+def ancestors(view: View) -> int:
+    """How many views are above it."""
+    count = 0
+    while view.parent is not None:
+        view = view.parent
+        count += 1
+    return count
+
+
+def within(leaf: View, view: View) -> bool:
+    """Whether ``leaf`` is a value of ``view`` itself (through encodings of the value, not through more structure)."""
+    step: View | None = leaf
+    while step is not None and step.parent is not view:
+        if step.peel is None or step.peel.path:
+            return False
+        step = step.parent
+    return step is not None
