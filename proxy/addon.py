@@ -15,6 +15,7 @@ from typing import Protocol
 from mitmproxy import http
 
 from proxy import http_marks as marks
+from proxy.dialects import spoken
 from proxy.http_flows import Context, limit_codings, put, request_message, response_message
 from proxy.http_request import refusal_response
 from proxy.http_seals import sealed_by
@@ -195,7 +196,8 @@ def _refusal(flow: http.HTTPFlow, message: Message, decision: Decision, seal: st
         document = restated(document, status=status, add=why)
     elif seal:
         document = restated(document, add=f"This lane redacts, but {seal} seals the message: an edit would break it.")
-    return refusal_response(status, document, head=flow.request.method == "HEAD")
+    media, body = spoken(flow.request.headers, flow.request.data.path, status, document)
+    return refusal_response(status, body, media=media, head=flow.request.method == "HEAD")
 
 
 def _peer(flow: http.HTTPFlow) -> str:

@@ -54,10 +54,10 @@ class Seat(Bounds, Protocol):
         """Counts a failed exchange; ``word`` is a row of ``proxy.refusals.REFUSALS``."""
 
 
-def refusal_response(status: int, document: bytes, *, head: bool = False) -> http.Response:
+def refusal_response(status: int, document: bytes, *, media: bytes = MEDIA_TYPE, head: bool = False) -> http.Response:
     """A problem document as the host's response object; to a HEAD request without the body."""
     fields = (
-        (b"content-type", MEDIA_TYPE),
+        (b"content-type", media),
         (b"content-length", str(len(document)).encode()),
         (b"cache-control", b"no-store"),
     )
