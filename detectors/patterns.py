@@ -105,8 +105,9 @@ _REF_SEP = (
 _BASE64 = rb"[A-Za-z0-9+/_-]"
 _BASE64_OF_COMPRESSED = (
     rb"(?:^|[^A-Za-z0-9+/_-])(?:H4sI" + _BASE64 + rb"{12}"  # gzip
+    rb"|Qlpo[MNO]" + _BASE64 + rb"{12}|_?/?Td6WF|UEsD|_?/?wYAAHNO"  # bzip2, xz, zip, snappy frames
     rb"|KLUv[_/]?" + _BASE64 + rb"{8}"  # zstd
-    rb"|(?:eJ[wxyz0-9]|eN[op]|eF[45]|eAE)" + _BASE64 + rb"{16})"  # zlib
+    rb"|(?:eJ[wxyz0-9]|eN[op]|eF[45]|eAE)" + _BASE64 + rb"{12})"  # zlib
 )
 
 
@@ -137,6 +138,10 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern("percent", _PCT + rb"[0-9A-Fa-f][0-9]" + _NUMBER),
     Pattern("escape", rb"\\+(?:u[0-9A-Fa-f]{3}|x[0-9A-Fa-f])[0-9]" + _NUMBER),
     Pattern("percent", _PCT + _ALNUM_HEX),
+    # The first character of one escape, escaped in another way: %5Cu0034, %26%2352%3B, &amp;#52;, \u0026#52;, &#92;u0034
+    Pattern("percent", rb"%(?:25)*5[Cc](?:u00|x|%(?:25)*5[Cc])|%(?:25)*26(?:#|%(?:25)*23)|%(?:25)*3[Dd][3-7][0-9A-Fa-f]%"),
+    Pattern("html", rb"&amp;(?:amp;)*(?:#|[a-z]{2,6};)|&#(?:37|92|38|x25|x26|x5c);", True),
+    Pattern("escape", rb"\\+(?:u0026(?:#|\\+u0023)|u0025[2-7]|u005cu00|u003d[3-7][0-9a-f]\\+u003d)", True),
     Pattern("percent", rb"(?:" + _PCT_DIGIT + rb"){3}"),
     Pattern("percent", rb"[0-9](?:" + _PCT_SEP + rb"){1,3}[0-9]"),
     Pattern("escape", rb"\\+(?:u00|u\{0*|x|U000000)" + _ALNUM_HEX),
@@ -154,9 +159,9 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern("utf16be", rb"(?:\x00[0-9A-Za-z\"': =._-]){6}"),
     # XML that says it is in a charset which shows no ASCII digits; and EBCDIC, where nobody needs to say so.
     Pattern("xml-encoding", rb"<\?xml[^>]{0,128}encoding\s*=\s*[\"'](?:utf-?7|utf-?16|ucs|ibm|cp[0-9]|ebcdic|hz)", True),
-    Pattern("xml-encoding", rb"^\x4c\x6f\xa7\x94"),
+    Pattern("xml-encoding", rb"\x4c\x6f\xa7\x94"),
     Pattern("base64", _BASE64_OF_COMPRESSED),
     *(Pattern("base64", expression) for expression in base64_patterns()),
-    *(Pattern(*row) for row in patterns_text.encodings()),
+    *(Pattern(*row) for row in (*patterns_text.apart(), *patterns_text.encodings())),
 )
 """Everything the sieve looks for."""

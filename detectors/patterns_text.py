@@ -21,7 +21,7 @@ def encodings() -> list[Row]:
     """Hex, base32, stacks of base64, lists of byte values, encodings of mail."""
     return [
         *(("hex", row, True) for row in hex_patterns()),
-        *(("base32", row, True) for row in base32_patterns()),
+        *(("base32", row, False) for row in base32_patterns()),
         *(("base64", row, False) for row in base64_stacks()),
         *(("bytes", rb"(?:" + _SMALL + between + rb"){12}", False) for between in _COMMAS),
         ("bytes", _BUFFER + rb"|byte[s\]\[]{0,4}[\s:=]{0,3}\[\s{0,8}[0-9]", False),

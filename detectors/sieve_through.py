@@ -114,10 +114,14 @@ def base64_stacks() -> list[bytes]:
 
 
 def base32_patterns() -> list[bytes]:
-    """Expressions (for caseless rows) for numbers, card fields and other encodings in base32; compression by magic."""
-    shapes = [[frozenset(b"0123456789 -._")] * 11, *KEYS, *_IN_HEX_OR_BASE64]
+    """Expressions for numbers, card fields and other encodings in base32; compression by magic.
+
+    In capitals, as the RFC has it, and numbers without separators: rows for either case, or with separators, halve the
+    speed of the whole sieve, for an encoding that hardly anybody uses.
+    """
+    shapes = [[_DIGIT] * 11, *KEYS, *_IN_HEX_OR_BASE64]
     rows = {_in_a_row(through_base32(shape, before)) for shape in shapes for before in range(5)}
-    return [*sorted(rows), b"(?:^|[^a-z0-9+/_-])D6FQ[A-Z2-7]{12}"]
+    return [*sorted(rows), b"(?:^|[^A-Za-z0-9+/_-])D6FQ[A-Z2-7]{12}"]
 
 
 def hex_patterns() -> list[bytes]:

@@ -42,7 +42,7 @@ def test_other_identifiers_are_left_alone(data):
 
 @pytest.mark.parametrize("before", range(5))
 def test_found_and_taken_out_at_every_alignment(inspector, before):
-    for text in (NUMBER, "5555-5555-5555-4444", "378282246310005"):
+    for text in (NUMBER, "5555555555554444", "378282246310005"):
         data = json.dumps({"x": base64.b32encode(b"x" * before + b" " + text.encode()).decode()}).encode()
         found = inspector.inspect(data).findings
         assert [finding.trail for finding in found] == [("base32",)]
