@@ -23,6 +23,7 @@ from detectors.decoders import (
     compressed,
     continuations,
     encoded_words,
+    envelope,
     escapes,
     form,
     fullwidth,
@@ -68,8 +69,9 @@ TRANSFORMS: tuple[tuple[str, Decoder], ...] = (
 """Kind of hit → the decoder that it calls for, of a whole view or of stretches of it. What one of them has taken for a
 stretch of its own is left alone by those behind it."""
 
-OPENERS: tuple[Decoder, ...] = (grpc.peel, compressed.peel, archive.peel)
-"""Decoders of views that show the sieve nothing. The first that has anything to say has the view for itself."""
+OPENERS: tuple[Decoder, ...] = (grpc.peel, compressed.peel, archive.peel, envelope.peel)
+"""Decoders of views that show the sieve nothing, or whose parts say how long they are. The first that has anything to
+say has the view for itself."""
 
 CHARSETS = ("sjis", "eucjp", "iso2022jp", "utf16le", "utf16be", "xml-encoding")
 """Kinds of hit that keep a view from passing for quiet; the charset itself is told from the bytes."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from detectors.decoders import archive, cbor, compressed, grpc, msgpack, protobuf, wide
+from detectors.decoders import archive, cbor, compressed, envelope, grpc, msgpack, protobuf, wide
 from detectors.decoders.survey import Survey
 from detectors.decoders.text import is_text
 from detectors.model import Ask, Budget, Decoder
@@ -65,10 +65,10 @@ def guess(data: bytes, ask: Ask) -> tuple[Form, Survey] | None:
 
 def is_opaque(data: bytes, content_type: str, budget: Budget) -> bool:
     """Whether the sieve may not see what is in the bytes, so that ``inspect`` has to be asked: they are compressed, an
-    archive or a binary message, or begin like one."""
+    archive, an envelope or a binary message, or begin like one."""
     if declared_form(content_type) or grpc.DECLARED.match(content_type):
         return True
-    if compressed.announces(data) or archive.is_archive(data):
+    if compressed.announces(data) or archive.is_archive(data) or envelope.may_be(data, content_type):
         return True
     ask = Ask("", (), budget)
     return len(data) >= _SHORTEST and any(form.may_be(data, ask) for form in FORMS) and not is_text(data)

@@ -198,6 +198,7 @@ def test_quiet_agrees_with_inspect(inspector):
         assert inspector.inspect(body) == type(inspector.inspect(b""))((), ())
     for coded in (gzip.compress(b"x"), zlib.compress(b"x"), N.encode("utf-16"), b"PK\x03\x04"):
         assert not inspector.quiet(coded)
+    assert not inspector.quiet(b'{}\n{"type":"attachment","length":2}\nPK')
     assert not inspector.quiet(b"x", "text/plain; charset=utf-16")
     assert not inspector.quiet(b"x", "Multipart/Form-Data; boundary=b")
 
