@@ -3,8 +3,9 @@ r"""Every encoding that Sekisho reads through, one file each, in the order in wh
 Precedence, specific before general:
 
 1. ``unwrap``: the content-codings that a message declares. Then what shows the sieve nothing: messages that are
-   declared as ``msgpack``, ``cbor`` or ``protobuf``; ``grpc``; ``compressed`` by first bytes; ``archive``; ``envelope``;
-   and messages that nobody declared. All their values are read in one pass (``survey``), and those that it points at are visited.
+   declared as ``msgpack``, ``cbor`` or ``protobuf``; ``grpc``; ``compressed`` by first bytes; ``archive``;
+   ``envelope``; and messages that nobody declared. All their values are read in one pass (``survey``), and those that
+   it points at are visited.
 2. ``charset``: everything after it reads UTF-8.
 3. Structure: ``multipart``, ``json``, ``xml``, ``form``. Each gives values their name and path, and decodes what the
    format itself escapes, so that ``\u0034`` of a JSON string or ``%34`` of a form is never decoded twice. Where one of
