@@ -21,6 +21,7 @@ from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
 from mitmproxy.proxy.server import ConnectionIO
 from mitmproxy.utils import asyncio_utils
 
+from proxy.http_one import StopTimer
 from proxy.http_request import Seat
 from proxy.refusals import answer
 
@@ -68,6 +69,7 @@ class LaneConnectionHandler(ProxyConnectionHandler):
         self._tasks: set[asyncio.Task[None]] = set()
         self._moved: asyncio.Future[None] | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._wakeups: dict[commands.RequestWakeup, asyncio.TimerHandle] = {}
 
     async def handle_client(self) -> None:
         """Serves the client to its end. What is decided about its messages after that is for nobody."""
@@ -75,6 +77,8 @@ class LaneConnectionHandler(ProxyConnectionHandler):
             await super().handle_client()
         finally:
             self._dead = True
+            for timer in (*self._wakeups.values(), *self._timers.values()):
+                timer.cancel()
 
     async def server_event(self, event: events.Event) -> None:
         """The host's entry for an event; see ``feed``."""
@@ -113,9 +117,19 @@ class LaneConnectionHandler(ProxyConnectionHandler):
                 half = isinstance(command, commands.CloseTcpConnection) and command.half_close
                 self.close_connection(command.connection, half)
         elif isinstance(command, commands.RequestWakeup):
-            self.wakeup_timer.add(asyncio_utils.create_task(self.wakeup(command), name="timer", keep_ref=False))
+            loop = asyncio.get_running_loop()
+            self._wakeups[command] = loop.call_later(command.delay, self._wake, command)
+        elif isinstance(command, StopTimer):
+            timer = self._wakeups.pop(command.timer, None)
+            if timer is not None:
+                timer.cancel()
+                self._events.append(events.Wakeup(command.timer))
         elif not isinstance(command, commands.Log):
             raise TypeError(f"unexpected command {type(command).__name__}")
+
+    def _wake(self, command: commands.RequestWakeup) -> None:
+        del self._wakeups[command]
+        self.feed(events.Wakeup(command))
 
     # Hooks.
 

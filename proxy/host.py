@@ -143,11 +143,15 @@ class Host:
             return None
         route = next((route for _, route in found.routes), None)
         taken = self._table.taken.get(lane, 0)
-        if route is None or taken >= route.connections:
+        if route is None:
+            return None
+        seat = LaneSeat(self._table, found, route.header, route.body_seconds)
+        if taken >= route.connections:
+            seat.refused("too-many-connections")
             return None
         self._table.taken[lane] = taken + 1
         self._count(lane, 1)
-        return LaneSeat(self._table, found, route.header)
+        return seat
 
     def rise(self, seat: LaneSeat) -> None:
         """Gives a place back."""

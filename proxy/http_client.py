@@ -5,7 +5,6 @@ from __future__ import annotations
 from mitmproxy import http
 from mitmproxy.net.http import http1
 from mitmproxy.proxy import commands, events
-from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layer import CommandGenerator
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._events import (
@@ -23,8 +22,10 @@ from mitmproxy.proxy.layers.http._events import (
 from mitmproxy.proxy.layers.http._http1 import Http1Client, make_body_reader
 
 from proxy.http_heads import Malformed, read_response
-from proxy.http_one import Bounds, Careful, is_chunked
+from proxy.http_one import Careful, is_chunked
 
+HEAD_SECONDS = 15.0
+"""How long an upstream's header block may take from its first byte. Until then it may think: see the idle timeout."""
 INTERIM_ANSWERS = 16
 """1xx answers taken from an upstream before it counts as broken."""
 
@@ -34,11 +35,14 @@ class LaneClient(Careful, Http1Client):
 
     ReceiveTrailers = ResponseTrailers
 
-    def __init__(self, context: Context, bounds: Bounds) -> None:
-        super().__init__(context)
-        self.bounds = bounds
-        self._held = b""
-        self._interim = 0
+    _interim = 0
+
+    def overdue(self) -> CommandGenerator[None]:
+        """Gives a slow upstream up. What the policy lets pass uninspected may take as long as it likes."""
+        if self.state == self.read_headers or (
+            self.state == self.read_body and (self.response is None or not self.response.stream)
+        ):
+            yield from self.broken("upstream-timeout")
 
     def send(self, event: HttpEvent) -> CommandGenerator[None]:
         """Writes a request; its head together with the first bytes of its body."""
@@ -76,7 +80,10 @@ class LaneClient(Careful, Http1Client):
         try:
             head = self._next_head()
             if head is None:
+                if self.buf and not self.deadline.runs:
+                    yield from self.deadline.start(HEAD_SECONDS)
                 return
+            yield from self.deadline.stop()
             self.response, size = head
         except Malformed as error:
             yield from self.broken(str(error))
@@ -90,6 +97,7 @@ class LaneClient(Careful, Http1Client):
         self.body_reader = make_body_reader(size)
         self.state = self.read_body
         yield from self.state(event)
+        yield from self.body_began()
 
     def _next_head(self) -> tuple[http.Response, int | None] | None:
         """The next final head and the size of its body; ``None`` while it is not whole."""
@@ -116,6 +124,7 @@ class LaneClient(Careful, Http1Client):
     def broken(self, word: str) -> CommandGenerator[None]:
         """Ends the connection; the stream that waited for the answer learns why."""
         word = word if word.startswith("upstream-") else "upstream-malformed"
+        yield from self.deadline.stop()
         yield commands.CloseConnection(self.conn)
         self.state = self.done
         if self.stream_id is not None:

@@ -62,6 +62,9 @@ class Counts(Protocol):
     def upstream_error(self, lane: str, reason: str) -> None:
         """An exchange with the upstream failed."""
 
+    def refused(self, lane: str, reason: str) -> None:
+        """A request or connection was refused before its content was judged."""
+
     def internal_error(self, where: str) -> None:
         """Sekisho itself failed."""
 
@@ -88,6 +91,7 @@ class LaneSeat:
     bound: Lane
     """The lane as it was when the client connected: where its upstream stays."""
     header: int
+    body_seconds: float
     owes_answer: bool = False
     congested: bool = False
     inside: bool = False
@@ -122,12 +126,20 @@ class LaneSeat:
         """The name an upstream's certificate must have: the lane's own upstream, whatever the client says."""
         return host if self.forward else self.bound.upstream.host
 
+    def refused(self, word: str) -> None:
+        """Counts what the lane refuses before its content is judged."""
+        self._tell(lambda meter: meter.refused(self.bound.name, word))
+
     def upstream_failed(self, word: str, error: str | None) -> None:
         """Counts a failed exchange by its reason, unless it was ours or the client's doing."""
         if error in _NOT_THEIRS:
             return
+        reason = upstream_reason(word, error or "")
+        self._tell(lambda meter: meter.upstream_error(self.bound.name, reason))
+
+    def _tell(self, tell: Callable[[Counts], None]) -> None:
         try:
-            self.table.meter.upstream_error(self.bound.name, upstream_reason(word, error or ""))
+            tell(self.table.meter)
         except Exception as failure:  # noqa: BLE001 - a counter never decides what the client gets
             logger.error("counting failed: %s", place(failure))
 

@@ -7,7 +7,8 @@ from typing import Protocol
 
 import h11
 from mitmproxy import http
-from mitmproxy.proxy import events
+from mitmproxy.proxy import commands, events
+from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layer import CommandGenerator
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._events import RequestTrailers, ResponseTrailers
@@ -27,18 +28,82 @@ class Bounds(Protocol):
 
     header: int
     """Bytes of one header block, the request or status line included."""
+    body_seconds: float
+    """Seconds from a header block to the end of the body that belongs to it."""
     owes_answer: bool
     """A request has begun and no byte of its response is on the way."""
     congested: bool
     """The client has sent more than may wait; nothing more is read from it while this is true."""
 
+    def refused(self, word: str) -> None:
+        """Counts what is refused before its content is judged; ``word`` is a row of ``proxy.refusals.REFUSALS``."""
+
+
+class StopTimer(commands.Command):
+    """The wakeup that ``timer`` asks for is to come at once: nobody waits for it any more."""
+
+    def __init__(self, timer: commands.RequestWakeup) -> None:
+        self.timer = timer
+
+
+class Deadline:
+    """The time until which something may take. Ends with a wakeup, unless it is stopped or started anew before."""
+
+    def __init__(self) -> None:
+        self._timer: commands.RequestWakeup | None = None
+
+    @property
+    def runs(self) -> bool:
+        """Whether it has been started, and neither stopped nor passed since."""
+        return self._timer is not None
+
+    def start(self, seconds: float) -> CommandGenerator[None]:
+        """From now on ``seconds`` are left, whatever was left before."""
+        yield from self.stop()
+        self._timer = commands.RequestWakeup(seconds)
+        yield self._timer
+
+    def stop(self) -> CommandGenerator[None]:
+        """It is met."""
+        if self._timer is not None:
+            timer, self._timer = self._timer, None
+            yield StopTimer(timer)
+
+    def is_over(self, event: events.Wakeup) -> bool:
+        """Whether ``event`` is its end."""
+        if event.command is not self._timer:
+            return False
+        self._timer = None
+        return True
+
 
 class Careful(Http1Connection):
-    """Bodies and trailers, the same in both directions."""
+    """Bodies, trailers and deadlines, the same in both directions."""
 
     bounds: Bounds
     trailers: http.Headers | None = None
     ReceiveTrailers: type[RequestTrailers | ResponseTrailers]
+
+    def __init__(self, context: Context, bounds: Bounds) -> None:
+        super().__init__(context)  # type: ignore[call-arg]  # of the host's client or server, next in line
+        self.bounds = bounds
+        self.deadline = Deadline()
+        self._held = b""
+
+    def _handle_event(self, event: events.Event) -> CommandGenerator[None]:
+        if not isinstance(event, events.Wakeup):
+            yield from super()._handle_event(event)
+        elif self.deadline.is_over(event):
+            yield from self.overdue()
+
+    @abstractmethod
+    def overdue(self) -> CommandGenerator[None]:
+        """The peer took longer than it may."""
+
+    def body_began(self) -> CommandGenerator[None]:
+        """Gives the rest of the body its time, if there is a rest. Called after what came with the header block."""
+        if self.state == self.read_body:
+            yield from self.deadline.start(self.bounds.body_seconds)
 
     @abstractmethod
     def broken(self, word: str) -> CommandGenerator[None]:
@@ -64,6 +129,7 @@ class Careful(Http1Connection):
             if len(self.buf) > self.bounds.header:  # an endless chunk extension or trailer section
                 yield from self.broken("header-too-large")
             return
+        yield from self.deadline.stop()
         if trailers is not None:
             yield ReceiveHttp(self.ReceiveTrailers(self.stream_id, trailers))
         if self.request is not None and self.request.data.method.upper() != b"CONNECT":

@@ -7,7 +7,6 @@ from mitmproxy import http
 from mitmproxy.connection import ConnectionState
 from mitmproxy.net.http import http1
 from mitmproxy.proxy import commands, events
-from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layer import CommandGenerator
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._events import (
@@ -25,7 +24,7 @@ from mitmproxy.proxy.layers.http._events import (
 from mitmproxy.proxy.layers.http._http1 import Http1Server, make_body_reader
 
 from proxy.http_heads import Malformed, read_request
-from proxy.http_one import Bounds, Careful, has_body, is_chunked
+from proxy.http_one import Careful, has_body, is_chunked
 from proxy.refusals import REFUSALS, answer
 
 HEAD_SECONDS = 15.0
@@ -47,34 +46,23 @@ class LaneServer(Careful, Http1Server):
 
     ReceiveTrailers = RequestTrailers
 
-    def __init__(self, context: Context, bounds: Bounds) -> None:
-        super().__init__(context)
-        self.bounds = bounds
-        self._held = b""
-        self._deadline: commands.RequestWakeup | None = None
-
     def _handle_event(self, event: events.Event) -> CommandGenerator[None]:
-        if isinstance(event, events.Wakeup):
-            yield from self._overdue(event)
-            return
         if isinstance(event, events.Start):
-            yield from self._set_deadline(HEAD_SECONDS)
+            yield from self.deadline.start(HEAD_SECONDS)
         yield from super()._handle_event(event)
         if self.state != self.passthrough:  # in a tunnel, the server inside it has the say
             self.bounds.congested = self.state == self.wait and len(self.buf) > self.bounds.header
 
-    def _set_deadline(self, seconds: float) -> CommandGenerator[None]:
-        self._deadline = commands.RequestWakeup(seconds)
-        yield self._deadline
-
-    def _overdue(self, event: events.Wakeup) -> CommandGenerator[None]:
-        if event.command is not self._deadline:
-            return
+    def overdue(self) -> CommandGenerator[None]:
+        """Refuses a slow request. A body that the policy lets pass uninspected may take as long as it likes."""
         if self.state == self.read_headers:
             if self.buf:
                 yield from self.broken("slow-header")
             else:
                 yield commands.CloseConnection(self.conn)
+        elif self.state == self.read_body:
+            if self.request is None or not self.request.stream:
+                yield from self.broken("slow-body")
         elif self.state == self.linger:
             yield commands.CloseConnection(self.conn)
 
@@ -86,10 +74,10 @@ class LaneServer(Careful, Http1Server):
         try:
             lines = self._take_head()
             if lines is None:
-                if self.buf and self._deadline is None:
-                    yield from self._set_deadline(HEAD_SECONDS)
+                if self.buf and not self.deadline.runs:
+                    yield from self.deadline.start(HEAD_SECONDS)
                 return
-            self._deadline = None
+            yield from self.deadline.stop()
             self.bounds.owes_answer = True
             self.request = read_request(lines)
             size = http1.expected_http_body_size(self.request)
@@ -105,6 +93,7 @@ class LaneServer(Careful, Http1Server):
         self.body_reader = make_body_reader(size)
         self.state = self.read_body
         yield from self.state(event)
+        yield from self.body_began()
 
     def _take_head(self) -> list[bytearray] | None:
         """The next header block; ``None`` while it is not whole. Empty lines before it are skipped (RFC 9112 2.2)."""
@@ -126,6 +115,7 @@ class LaneServer(Careful, Http1Server):
     def broken(self, word: str) -> CommandGenerator[None]:
         """Answers, unless an answer has begun, and ends the connection, and tells the stream of an unfinished body."""
         in_body = self.state == self.read_body
+        self.bounds.refused(word)
         if self.response is None:
             yield commands.SendData(self.conn, answer(word))
         yield from self.hang_up()
@@ -143,7 +133,7 @@ class LaneServer(Careful, Http1Server):
         self.state = self.linger
         self.buf = ReceiveBuffer()
         yield commands.CloseTcpConnection(self.conn, half_close=True)
-        yield from self._set_deadline(LINGER_SECONDS)
+        yield from self.deadline.start(LINGER_SECONDS)
 
     def linger(self, event: events.Event) -> CommandGenerator[None]:
         """Reads and forgets."""
@@ -199,5 +189,7 @@ class LaneServer(Careful, Http1Server):
             return
         if event.code.http_status_code() is not None and self.response is None:
             word = event.message if event.message in REFUSALS else _WORDS.get(event.code, "upstream-failed")
+            if not word.startswith("upstream-"):
+                self.bounds.refused(word)
             yield commands.SendData(self.conn, answer(word))
         yield from self.hang_up()

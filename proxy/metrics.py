@@ -48,6 +48,10 @@ class Meter(Protocol):
     def connections(self, lane: str, change: int) -> None:
         """``change`` more (or fewer) client connections are open."""
 
+    def refused(self, lane: str, reason: str) -> None:
+        """A request or connection was refused before its content was judged; ``reason`` is a row of
+        ``proxy.refusals.REFUSALS``."""
+
     def upstream_error(self, lane: str, reason: str) -> None:
         """The upstream failed; ``reason`` is one of ``proxy.series.UPSTREAM_REASONS``."""
 
@@ -128,6 +132,7 @@ class PrometheusMeter:
         self._latency = self._family(Histogram, "sekisho_added_latency_seconds")
         self._connections = self._family(Gauge, "sekisho_connections")
         self._upstream = self._family(Counter, "sekisho_upstream_errors_total")
+        self._refusals = self._family(Counter, "sekisho_refusals_total")
         self._internal = self._family(Counter, "sekisho_internal_errors_total")
         self._info = self._family(Gauge, "sekisho_policy_info")
         self._reloads = self._family(Counter, "sekisho_policy_reloads_total")
@@ -183,6 +188,9 @@ class PrometheusMeter:
 
     def connections(self, lane: str, change: int) -> None:
         self._connections.child(lane).inc(change)
+
+    def refused(self, lane: str, reason: str) -> None:
+        self._refusals.child(lane, reason).inc()
 
     def upstream_error(self, lane: str, reason: str) -> None:
         self._upstream.child(lane, reason).inc()
@@ -248,6 +256,9 @@ class RecordingMeter:
 
     def connections(self, lane: str, change: int) -> None:
         self.calls.append(("connections", lane, str(change)))
+
+    def refused(self, lane: str, reason: str) -> None:
+        self.calls.append(("refused", lane, reason))
 
     def upstream_error(self, lane: str, reason: str) -> None:
         self.calls.append(("upstream_error", lane, reason))

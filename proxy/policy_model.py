@@ -64,11 +64,13 @@ _EXPANDED = "Most bytes that all decoders of one message may produce together."
 _RATIO = "Largest expansion of one compressed stretch, output bytes for each input byte."
 _SECONDS = "Longest inspection of one message, in seconds."
 _HEADER = "Largest header block of one message."
+_BODY_SECONDS = "Longest time a message body may take to arrive, in seconds."
 _CONNECTIONS = "Most client connections at a time."
 
 Depth = Annotated[int, Field(ge=1, le=32)]
 Ratio = Annotated[int, Field(ge=1, le=1_000_000)]
 Seconds = Annotated[float, Field(gt=0, le=60)]
+BodySeconds = Annotated[float, Field(gt=0, le=3600)]
 Connections = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
@@ -87,6 +89,7 @@ class Limits(_Strict):
     ratio: Ratio = Field(1000, description=_RATIO)
     inspect_seconds: Seconds = Field(5.0, description=_SECONDS)
     header: Size = Field(64 * 1024, description=_HEADER)
+    body_seconds: BodySeconds = Field(60.0, description=_BODY_SECONDS)
     connections: Connections = Field(1024, description=_CONNECTIONS)
 
 
@@ -99,6 +102,7 @@ class LaneLimits(_Strict):
     ratio: Ratio | None = Field(None, description=_RATIO)
     inspect_seconds: Seconds | None = Field(None, description=_SECONDS)
     header: Size | None = Field(None, description=_HEADER)
+    body_seconds: BodySeconds | None = Field(None, description=_BODY_SECONDS)
     connections: Connections | None = Field(None, description=_CONNECTIONS)
 
 

@@ -48,6 +48,8 @@ class Route:
     limits: Limits = field(default_factory=Limits)
     header: int = 64 * 1024
     """Bytes of all header fields of one message."""
+    body_seconds: float = 60.0
+    """Seconds that the body of one message may take to arrive."""
     connections: int = 1024
     """Client connections that the lane serves at a time."""
 
@@ -132,5 +134,6 @@ def _route(policy: Policy, lane: Lane, role: Role, named: Overrides) -> Route:
             seconds=limits.inspect_seconds,
         ),
         header=limits.header,
+        body_seconds=limits.body_seconds,
         connections=limits.connections,
     )

@@ -43,6 +43,7 @@ REFUSALS: Mapping[str, Refusal] = {
         "The header block is larger than limits.header of the policy, or has more than 4000 fields and cookies.",
     ),
     "slow-header": Refusal(408, "Request timeout", "The header block did not arrive in time."),
+    "slow-body": Refusal(408, "Request timeout", "The body did not arrive within limits.body_seconds of the policy."),
     "too-many-connections": Refusal(
         503, "Too many connections", "The lane serves as many connections as limits.connections allows."
     ),

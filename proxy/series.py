@@ -13,6 +13,7 @@ from typing import Literal
 
 from detectors import model
 from detectors.iin import BRANDS
+from proxy.refusals import REFUSALS
 
 OTHER = "other"
 
@@ -69,6 +70,7 @@ BOUNDS: Mapping[str, Mapping[str, frozenset[str]]] = {
     "sekisho_gaps_total": {"reason": GAP_REASONS},
     "sekisho_uninspected_bytes_total": {"reason": GAP_REASONS},
     "sekisho_upstream_errors_total": {"reason": UPSTREAM_REASONS},
+    "sekisho_refusals_total": {"reason": frozenset(REFUSALS)},
     "sekisho_internal_errors_total": {"where": STAGES},
     "sekisho_policy_reloads_total": {"result": frozenset({"ok", "error"})},
 }
@@ -157,6 +159,13 @@ SERIES: tuple[Series, ...] = (
         "errors",
         ("lane", "reason"),
         "Connections or exchanges with the upstream that failed.",
+    ),
+    Series(
+        "sekisho_refusals_total",
+        "counter",
+        "refusals",
+        ("lane", "reason"),
+        "Requests and connections refused before their content was judged: malformed, too slow, too large.",
     ),
     Series(
         "sekisho_internal_errors_total",

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 
 import pytest
 
+from proxy import http_client
 from proxy.http_client import INTERIM_ANSWERS
 from tests.e2e.origin import OK, body_of, get, origin, read_response, status_of
 from tests.e2e.plane import PAN, ScriptedGuard, lane, plane, policy
@@ -69,6 +71,60 @@ async def test_reset(tmp_path):
     async with plane(guard) as running:
         assert status_of(await running.ask(get("/"))) == 502
     server.close()
+
+
+@asynccontextmanager
+async def slow_origin(answer, *rest):
+    """The port of a server that sends ``answer``, then a byte every twentieth of a second, or each of ``rest``."""
+    over = asyncio.Event()
+
+    async def serve(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        for piece in rest or [b"x"] * 100:
+            if over.is_set() or writer.is_closing():
+                break
+            await asyncio.sleep(0.05)
+            writer.write(piece)
+        writer.close()
+        over.set()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    yield server.sockets[0].getsockname()[1]
+    over.set()
+    await asyncio.sleep(0.1)
+    server.close()
+
+
+SLOW = {
+    "length": b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n" + NUMBER,
+    "until close": b"HTTP/1.1 200 OK\r\n\r\n" + NUMBER,
+    "head": b"HTTP/1.1 200 OK\r\nX-Slow: " + NUMBER,
+}
+
+
+@pytest.mark.parametrize("answer", SLOW.values(), ids=SLOW.keys())
+async def test_slow_answers(tmp_path, monkeypatch, answer):
+    """A byte now and then keeps nothing alive: the client has its answer in time."""
+    monkeypatch.setattr(http_client, "HEAD_SECONDS", 0.3)
+    limits = {"body_seconds": 0.3}
+    async with (
+        slow_origin(answer) as port,
+        plane(ScriptedGuard(policy(tmp_path, {"upstream": f"http://127.0.0.1:{port}"}, limits=limits))) as running,
+    ):
+        response = await running.ask(get("/"), seconds=3)
+        assert status_of(response) == 504
+        assert b"urn:sekisho:problem:upstream-timeout" in response
+        assert NUMBER not in response
+        assert running.meter.named("upstream_error") == [("lane", "timeout")]
+
+
+async def test_an_answer_that_the_policy_lets_pass_may_take_its_time(tmp_path):
+    head = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: text/event-stream\r\n\r\n"
+    async with slow_origin(head, *[b"data: x\n\n"] * 8) as port:
+        lane = {"upstream": f"http://127.0.0.1:{port}", "on_gap": "report"}
+        async with plane(ScriptedGuard(policy(tmp_path, lane, limits={"body_seconds": 0.2}))) as running:
+            assert body_of(await running.ask(get("/"), close=True)) == b"data: x\n\n" * 8
 
 
 async def test_unknown_host(tmp_path):

@@ -40,7 +40,7 @@ def test_upstream_reason(word, error, reason):
 def seat(base, row, meter=None):
     rules = policy(base, row)
     table = Table(Rules.of(rules), meter or RecordingMeter())
-    return LaneSeat(table, rules.lanes[0], 4096)
+    return LaneSeat(table, rules.lanes[0], 4096, 60)
 
 
 def test_a_reverse_seat(tmp_path):
@@ -87,6 +87,7 @@ def test_a_meter_that_fails_does_not_matter(tmp_path):
 
     found = seat(tmp_path, {"upstream": "http://a:1"}, Broken())
     found.upstream_failed("upstream-failed", None)
+    found.refused("slow-body")
 
 
 @pytest.mark.parametrize("error", ["client disconnected", "cut"])
@@ -102,7 +103,7 @@ def hooks(tmp_path):
     meter = RecordingMeter()
     table = Table(Rules.of(guard.policy), meter)
     made = LaneHooks(Gate(guard, Workers(), meter), table, lambda _: None)
-    return made, LaneSeat(table, guard.policy.lanes[0], 4096), meter
+    return made, LaneSeat(table, guard.policy.lanes[0], 4096, 60), meter
 
 
 def test_a_failed_connect_hook_is_a_refused_connection(hooks):

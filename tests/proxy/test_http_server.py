@@ -117,6 +117,71 @@ async def test_the_deadline_is_for_headers_only(tmp_path, monkeypatch):
         writer.close()
 
 
+async def trickle(writer, head, count, seconds=0.05):
+    """A body that comes a byte at a time; ``head`` must ask for more than ``count``, or be chunked."""
+    writer.write(head)
+    for _ in range(count):
+        writer.write(b"1\r\nx\r\n" if b"chunked" in head else b"x")
+        await asyncio.sleep(seconds)
+
+
+SLOW = {
+    "length": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n",
+    "chunked": b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+    "expect": b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 100\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("head", SLOW.values(), ids=SLOW.keys())
+async def test_slow_bodies(tmp_path, head):
+    """All seats are taken by bodies of which a byte comes now and then: they lose them."""
+    async with lane(tmp_path, limits={"body_seconds": 0.3, "connections": 3}) as running:
+        clients = [await connect(running) for _ in range(3)]
+        tasks = [asyncio.create_task(trickle(writer, head, 100)) for _, writer in clients]
+        async with asyncio.timeout(5):
+            for reader, writer in clients:
+                response = (await read_response(reader, close=True)).rpartition(b"HTTP/1.1 408")
+                assert response[0] in (b"", b"HTTP/1.1 100 Continue\r\n\r\n")
+                assert b"urn:sekisho:problem:slow-body" in response[2]
+                writer.close()
+        for task in tasks:
+            task.cancel()
+        assert running.meter.named("refused") == [("lane", "slow-body")] * 3
+        assert running.origin.connections == 0
+        await until(lambda: not running.host.listeners.connections)
+        assert await running.ask(get("/")) == OK
+
+
+async def test_the_deadline_is_for_one_body(tmp_path):
+    """Slow, but in time; then idle for longer than a body may take; then the same again."""
+    head = SLOW["length"].replace(b"100", b"3")
+    async with lane(tmp_path, limits={"body_seconds": 0.4}) as running:
+        reader, writer = await connect(running)
+        async with asyncio.timeout(5):
+            for _ in range(2):
+                await trickle(writer, head, 3)
+                assert await read_response(reader) == OK
+                await asyncio.sleep(0.5)
+            (handler,) = running.host.listeners.connections.values()
+            assert handler._wakeups == {}
+            (layer,) = {handler.layer}
+            assert layer.command_sources == {}
+        writer.close()
+        assert [request[-3:] for request in running.origin.requests] == [b"xxx"] * 2
+
+
+async def test_what_the_policy_lets_pass_may_take_its_time(tmp_path):
+    """A body over the limit, on a lane that reports gaps: it is forwarded as it comes."""
+    async with lane(tmp_path, limits={"body_seconds": 0.2, "body": 10}, on_gap="report") as running:
+        reader, writer = await connect(running)
+        async with asyncio.timeout(5):
+            await trickle(writer, SLOW["chunked"] + b"b\r\n01234567890\r\n", 8)
+            writer.write(b"0\r\n\r\n")
+            assert await read_response(reader) == OK
+        writer.close()
+        assert running.origin.requests[0].endswith(b"1\r\nx\r\n0\r\n\r\n")
+
+
 async def test_pipelining(tmp_path):
     """Answers come in order, and a refusal in the middle takes only its own place."""
     async with lane(

@@ -201,7 +201,7 @@ async def test_in_a_real_mitmdump(mitmdump):
         port, process, log = mitmdump(server.url)
         await until(lambda: process.poll() is not None or _answers(port), 40)
         assert process.poll() is None, log.read_text()
-        assert status_of(await exchange(port, get("/x"))) == 200
+        assert status_of(await exchange(port, get("/x"), seconds=40)) == 200
         refused = await exchange(port, post("/log", b'{"card": "%s"}' % NUMBER))
         assert status_of(refused) == 403
         assert b"urn:sekisho:problem:card-data" in body_of(refused)
