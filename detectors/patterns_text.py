@@ -17,6 +17,30 @@ _COMMAS = (rb",", rb", ", rb" ", rb",\r?\n[ \t]{0,12}")
 _BUFFER = rb"Buffer\\*[\"'][\s,]{0,32}\\*[\"']data\\*[\"'][\s:]{1,8}\["
 
 
+_CODE = rb"(?:cvv2?|cvc2?|cav2|csc|(?:security|sec|verification)[ _.-]?(?:code|cd|value|number)|(?:cvv|cvc)[ _.-]?(?:code|value|no))"
+_CARD = (
+    rb"(?:(?:card|cc)[ _.-]{0,3}(?:no|num|number|nr|pan)|[fd]?pan|primary[ _-]?account[ _-]?number|credit[ _-]?card)"
+)
+_JAPANESE = rb"(?:" + "|".join(("カード番号", "セキュリティコード", "カード確認番号")).encode() + rb")"
+_FIELD = rb"(?:" + _CODE + rb"|" + _CARD + rb"|" + _JAPANESE + rb")"
+_TYPE = (
+    rb"(?:(?:old|new|string|str|int|integer|number|text|raw|array|kvlist|bytes)?_?(?:val|value|values|string|int)|s|n|v"
+    rb"|string|str|text|data|content|answer|default|current|previous|before|after|old|new|input|selected|type|span"
+    rb"|t[drh]|d[dt]|name|key|label|div|strong|b|p|i|some|optional|short|true|false|raw|u)"
+)
+_APART = rb"[^0-9A-Za-z]+"
+_DIGIT = rb"(?:[0-9]|\\u003[0-9]|\xef\xbc[\x90-\x99]|\xef\xbd|&#)"
+
+
+def apart() -> list[Row]:
+    """Names of card fields and their values with something between: types, tags, the other half of a pair."""
+    return [
+        ("pair", _FIELD + rb"(?:" + _APART + _TYPE + rb")+" + _APART + _DIGIT, True),
+        ("pair", rb":\s{0,4}\\*[\"'](?:x[_-]|(?:credit|payment)?[_. -]?card[._-])?" + _FIELD + rb"\\*[\"']", True),
+        ("pair", rb"[\[,]\s{0,8}\\*[\"'](?:x-)?" + _FIELD + rb"\\*[\"']\s{0,4},\s{0,8}\\*[\"']?[0-9]", True),
+    ]
+
+
 def encodings() -> list[Row]:
     """Hex, base32, stacks of base64, lists of byte values, encodings of mail."""
     return [

@@ -76,6 +76,9 @@ say has the view for itself."""
 CHARSETS = ("sjis", "eucjp", "iso2022jp", "utf16le", "utf16be", "xml-encoding")
 """Kinds of hit that keep a view from passing for quiet; the charset itself is told from the bytes."""
 
+STRUCTURES = ("pair",)
+"""Kinds of hit that call for the view's structure: only that tells which value belongs to which name."""
+
 _MULTIPART = "multipart/"
 
 
@@ -190,10 +193,11 @@ class Walk:
         self._fields(view, form, sorted(wanted))
         if form.name != "protobuf":
             self._beside(view, form.peel)
-        spans = [*found.text.spans(), *found.other.spans()]
+        for start, end in found.deep:
+            self._gap(view, Gap("too-deep", start, end))
         known = len(self.findings)
-        self._look(view, label_of(view), spans, structured=False)
-        values = Cover(spans)
+        self._look(view, label_of(view), found.solid, structured=False)
+        values = Cover(found.solid)
         self.findings[known:] = [f for f in self.findings[known:] if span_in(f, view)[1] not in values]
 
     def _fields(self, view: View, form: binary.Form, wanted: Sequence[int]) -> None:

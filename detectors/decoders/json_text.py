@@ -13,10 +13,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from detectors.decoders.escapes import UNICODE, unicode_run
-from detectors.decoders.naming import LONGEST, name_of, segment
+from detectors.decoders.json_nest import ESCAPES, OBJECT, Nest, escape, unescape
 from detectors.decoders.offsets import side_by_side
-from detectors.decoders.weaver import Piece, near, weave
+from detectors.decoders.weaver import near, weave
 from detectors.model import Ask, Gap, Peel
 
 _TOKEN = re.compile(
@@ -31,118 +30,24 @@ _STRING, _KEY, _NUMBER, _OPEN, _CLOSE = 2, 3, 4, 5, 6
 _ENDS = re.compile(rb"\s*+(?:[,\]}]|\Z)")
 _BEFORE_ELEMENT = re.compile(rb"[\[,]\s*+\Z")
 
-_ESCAPES = re.compile(UNICODE + rb"|((?:\\[\"\\/bfnrt])++)")
-_SHORT = bytes.maketrans(b"bfnrt", b"\b\f\n\r\t")
-_UNSAFE = re.compile(rb'["\\\x00-\x1f]')
-
 _START = re.compile(rb"(?:\xef\xbb\xbf|\x1e|\s)*+(?=[\[{]|\"(?s:.*)\"\s*+\Z)")
 _EMBEDDED = re.compile(rb"\{\s*+\"")
 _BLANK = re.compile(rb"\s*+\Z")
-_PLAIN_NAME = re.compile(r"[^\W\d]\w*")
-_LEVELS = 32
 _BLANKS = 256
 """Blanks between an array's elements that are looked over, from the element back to its comma."""
-_REMEMBERED = 256
-"""Names kept decoded: those of the open levels are asked for again and again."""
-_OBJECT = -2
-_NO_KEY = (0, 0)
-
-
-def _unescape(match: re.Match[bytes]) -> Piece:
-    group = match.lastindex or 6
-    return unicode_run(match, group) if group < 6 else (match[6][1::2].translate(_SHORT), (1, 2))
-
-
-def escape(text: bytes) -> bytes:
-    """Replacement text as the inside of a JSON string."""
-    return _UNSAFE.sub(lambda byte: b"\\u%04x" % byte[0][0] if byte[0] < b" " else b"\\" + byte[0], text)
-
-
-class _Nest:
-    """Where in the document the tokenizer is: for each open level an array's index or ``_OBJECT``, and the span of the
-    name that its values go by."""
-
-    def __init__(self, data: bytes, document: str) -> None:
-        self._data = data
-        self._document = document
-        self._count = 0
-        self._index: list[int] = []
-        self._keys: list[tuple[int, int]] = []
-        self._read: dict[tuple[int, int], str] = {}
-
-    def key(self, span: tuple[int, int]) -> None:
-        if self._index and self._index[-1] == _OBJECT:
-            self._keys[-1] = span
-        else:
-            self.value()
-
-    def value(self) -> None:
-        if self._index and self._index[-1] != _OBJECT:
-            self._index[-1] += 1
-
-    def open(self, *, array: bool) -> None:
-        self.value()
-        self._keys.append(self._keys[-1] if array and self._keys else _NO_KEY)
-        self._index.append(-1 if array else _OBJECT)
-
-    def close(self) -> None:
-        if self._index:
-            self._index.pop()
-            self._keys.pop()
-        if not self._index:
-            self._count += 1
-
-    @property
-    def level(self) -> int | None:
-        """``_OBJECT``, the index in an array, or ``None`` outside of any."""
-        return self._index[-1] if self._index else None
-
-    @property
-    def key_start(self) -> int | None:
-        """Offset of the name of an object's value."""
-        return self._keys[-1][0] if self._index and self._index[-1] == _OBJECT else None
-
-    def name(self, ask: Ask) -> str:
-        return self._text(self._keys[-1], ask) if self._keys else ""
-
-    def path(self, ask: Ask) -> str:
-        depth = len(self._index)
-        shown = [*range(min(depth, _LEVELS)), *range(max(_LEVELS, depth - _LEVELS), depth)]
-        steps = [self._step(self._index[level], self._keys[level], ask) for level in shown]
-        if depth > 2 * _LEVELS:
-            steps.insert(_LEVELS, ".")
-        document = self._document or (f"[{self._count}]." if self._count else "")
-        return f"{document}${''.join(steps)}"
-
-    def _step(self, index: int, key: tuple[int, int], ask: Ask) -> str:
-        if index != _OBJECT:
-            return f"[{max(index, 0)}]"
-        shown = segment(self._text(key, ask))
-        if _PLAIN_NAME.fullmatch(shown):
-            return f".{shown}"
-        quoted = shown.replace("\\", "\\\\").replace("'", "\\'")
-        return f"['{quoted}']"
-
-    def _text(self, span: tuple[int, int], ask: Ask) -> str:
-        text = self._read.get(span)
-        if text is None:
-            start, end = span[0], min(span[1], span[0] + LONGEST)
-            woven = weave(self._data, _ESCAPES, _unescape, escape, ask, (start, end))
-            if len(self._read) >= _REMEMBERED:
-                self._read.clear()
-            text = self._read[span] = name_of(woven[0] if woven else self._data[start:end])
-        return text
+_BESIDE = 128
+"""Bytes behind a text in which the value may stand that it names."""
 
 
 def _string(data: bytes, span: tuple[int, int], path: str, key: str, ask: Ask) -> Peel:
-    woven = weave(data, _ESCAPES, _unescape, escape, ask, span) if data.find(b"\\", *span) >= 0 else None
+    woven = weave(data, ESCAPES, unescape, escape, ask, span) if data.find(b"\\", *span) >= 0 else None
     if woven:
         return Peel("json-escape", *woven, path, key)
     return Peel("", data[span[0] : span[1]], side_by_side(*span, escape), path, key)
 
 
 def _values(data: bytes, start: int, end: int, document: str, ask: Ask) -> Iterator[Peel]:
-    nest = _Nest(data, document)
+    nest = Nest(data, document)
     after_key = False
     for n, token in enumerate(_TOKEN.finditer(data, start, end)):
         if not n & 1023:
@@ -151,7 +56,7 @@ def _values(data: bytes, start: int, end: int, document: str, ask: Ask) -> Itera
         if kind == _OPEN:
             nest.open(array=token[5] == b"[")
         elif kind == _CLOSE:
-            nest.close()
+            yield from nest.close()
         elif kind == _KEY:
             nest.key(token.span(1))
             if near(*token.span(1), ask.hits):
@@ -159,24 +64,28 @@ def _values(data: bytes, start: int, end: int, document: str, ask: Ask) -> Itera
         else:
             nest.value()
             if kind in (_STRING, _NUMBER) and _stands_as_value(data, token, nest, after_key=after_key):
-                yield from _value(data, token, nest, ask)
+                yield from (peel for peel in _value(data, token, nest, ask) if not nest.hold(peel))
+                text = token.span(1) if kind == _STRING else None
+                if text is None or near(text[0], text[1] + _BESIDE, ask.hits):
+                    yield from nest.passed(text, ask)
         after_key = kind == _KEY
+    yield from nest.rest()
 
 
-def _stands_as_value(data: bytes, token: re.Match[bytes], nest: _Nest, *, after_key: bool) -> bool:
+def _stands_as_value(data: bytes, token: re.Match[bytes], nest: Nest, *, after_key: bool) -> bool:
     """Whether the token is where JSON has a value. Not so in ``[INFO] cardNo=4111 …`` or ``{cardNo=4111, …}``: that is
     text that begins like JSON, and it is read better as text, with the words around it."""
     if token.lastindex == _NUMBER and not _ENDS.match(data, token.end()):
         return False
     if nest.level is None:
         return _BLANK.match(data, token.end()) is not None and not data[: token.start()].strip()
-    if nest.level == _OBJECT:
+    if nest.level == OBJECT:
         return after_key
     start = token.start()
     return _BEFORE_ELEMENT.search(data, max(0, start - _BLANKS), start) is not None
 
 
-def _value(data: bytes, token: re.Match[bytes], nest: _Nest, ask: Ask) -> Iterator[Peel]:
+def _value(data: bytes, token: re.Match[bytes], nest: Nest, ask: Ask) -> Iterator[Peel]:
     number = token.lastindex == _NUMBER
     start, end = token.span(4 if number else 1)
     key_start = nest.key_start

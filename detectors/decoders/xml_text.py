@@ -4,7 +4,8 @@ Evasion: a number that markup splits where a parser joins it again: references, 
 DTD can hold a number in pieces too; they are not expanded (nor is anything fetched), so declaring one is a Gap.
 Limits: output ≤ input; a path shows 32 levels. Tags that are never closed end with their parent.
 Paths: ``/order/card/@no``. The name of a value is its tag or attribute without prefix. Of tags that say nothing
-themselves it is their ``name``, ``key`` or ``id``: ``<input name="cvv" value="…">``, ``<entry key="cvv">…</entry>``.
+themselves it is their ``name``, ``key`` or ``id``: ``<input name="cvv" value="…">``, ``<entry key="cvv">…</entry>``; or
+the text before them: ``<th>CVV</th><td>…</td>``, ``<key>cvv</key><string>…</string>``.
 Source: XML 1.0 (5th ed.) §2.4, §2.5, §2.7, §3.1; HTML Living Standard §13.1.2 (void elements).
 """
 
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from detectors.decoders import html
 from detectors.decoders.naming import LONGEST, name_of, segment
 from detectors.decoders.offsets import OffsetMap, side_by_side
+from detectors.decoders.pairing import is_card_field, tells
 from detectors.decoders.weaver import Weaver, near
 from detectors.model import Ask, Edit, Gap, Peel
 
@@ -43,6 +45,13 @@ _SAY_NOTHING = frozenset(
 _VOID = frozenset(b"area base br col embed hr img input link meta param source track wbr".split())
 _LEVELS = 32
 _OPEN_TAGS_SEARCHED = 64
+_DEEPEST_VALUE = 3
+"""Tags around a value besides those around the text that names it."""
+_LONGEST_NAME = 64
+_OTHER = "0"
+"""Any text that is no name, where it does not matter which."""
+_REACH = 96
+"""Bytes of markup between a name and its value."""
 _SPECIAL = re.compile(rb"[&<>\"']")
 
 _CDATA_START, _CDATA_END = b"<![CDATA[", b"]]>"
@@ -56,19 +65,34 @@ def _local(raw: bytes) -> bytes:
 
 
 class _Tree:
-    """The tags that are open: name for the path, and the name that their text goes by."""
+    """The tags that are open: name for the path, and the name that their text goes by. That may be a text beside it:
+    ``<th>CVV</th><td>123</td>``, ``<name>cvv</name><value><string>123</string></value>``."""
 
     def __init__(self) -> None:
         self._tags: list[tuple[bytes, bytes]] = []
+        self._beside = (0, "")
+        """How many tags were open around a text that names the next one, and that text."""
 
     def open(self, tag: bytes, name: bytes) -> None:
         self._tags.append((tag[:LONGEST], name[:LONGEST]))
+
+    def passed(self, text: str) -> None:
+        """A text has been read: it may be the name of the next one."""
+        if any(map(str.isalnum, text)):
+            self._beside = (len(self._tags) - 1, text) if is_card_field(text) else (0, "")
+
+    def beside(self) -> str:
+        """The text that names what stands here, ``""`` without one."""
+        around, text = self._beside
+        return text if 0 <= around < len(self._tags) <= around + _DEEPEST_VALUE else ""
 
     def close(self, tag: bytes) -> None:
         """Ends the tag and those inside that were never closed; a stray closing tag ends nothing."""
         for back in range(1, min(len(self._tags), _OPEN_TAGS_SEARCHED) + 1):
             if self._tags[-back][0] == tag[:LONGEST]:
                 del self._tags[-back:]
+                if len(self._tags) < self._beside[0]:
+                    self._beside = (0, "")
                 return
 
     def path(self, *more: str) -> str:
@@ -76,7 +100,8 @@ class _Tree:
         return "/" + "/".join([*hidden, *(segment(name_of(tag)) for tag, _ in self._tags[-_LEVELS:]), *more])
 
     def name(self) -> str:
-        return name_of(self._tags[-1][1]) if self._tags else ""
+        own = name_of(self._tags[-1][1]) if self._tags else ""
+        return own if tells(own) else self.beside() or own
 
 
 def _value(data: bytes, start: int, end: int, path: str, key: str, ask: Ask) -> Peel:
@@ -126,19 +151,27 @@ def _joined(data: bytes, parts: list[Part], path: str, key: str, ask: Ask) -> Pe
 
 
 def _text(data: bytes, parts: list[Part], tree: _Tree, ask: Ask) -> Iterator[Peel]:
-    """The text between two tags, and each comment in it."""
+    """The text between two tags, and each comment in it. Short texts before what was asked for may name it."""
     for kind, start, end in parts:
         if kind == _COMMENT and near(start, end, ask.hits):
             yield Peel("", data[start:end], side_by_side(start, end), tree.path("comment()"), tree.name())
     texts = [part for part in parts if part[0] != _COMMENT]
-    if not texts or not near(texts[0][1], texts[-1][2], ask.hits):
+    if not texts:
+        return
+    start, end = texts[0][1], texts[-1][2]
+    asked, short = near(start, end, ask.hits), end - start <= _LONGEST_NAME
+    if not asked and not (short and near(start, end + _REACH, ask.hits)):
+        tree.passed(_OTHER)
         return
     if len(parts) == 1 and texts[0][0] == _TEXT:
-        _, start, end = texts[0]
-        if not data[start:end].isspace():
-            yield _value(data, start, end, tree.path(), tree.name(), ask)
+        if data[start:end].isspace():
+            return
+        value = _value(data, start, end, tree.path(), tree.name(), ask)
     else:
-        yield _joined(data, texts, tree.path(), tree.name(), ask)
+        value = _joined(data, texts, tree.path(), tree.name(), ask)
+    if asked:
+        yield value
+    tree.passed(value.data.decode("utf-8", "replace").strip() if short else _OTHER)
 
 
 def _attributes(data: bytes, token: re.Match[bytes], tree: _Tree, ask: Ask) -> Iterator[Peel]:
@@ -152,8 +185,10 @@ def _attributes(data: bytes, token: re.Match[bytes], tree: _Tree, ask: Ask) -> I
     tree.open(tag, name_of_value)
     for name, (start, end) in found:
         if near(start, end, ask.hits):
-            key = name_of_value if name.lower() in _NAMED else _local(name)
-            yield _value(data, start, end, tree.path("@" + segment(name_of(name))), name_of(key), ask)
+            key = name_of(name_of_value if name.lower() in _NAMED else _local(name))
+            if name.lower() in _NAMED and not tells(key):
+                key = tree.beside() or key
+            yield _value(data, start, end, tree.path("@" + segment(name_of(name))), key, ask)
     if token[6].endswith(b"/") or tag.lower() in _VOID:
         tree.close(tag)
 

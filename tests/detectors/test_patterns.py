@@ -12,7 +12,7 @@ from detectors.sieve import Sieve
 from detectors.sieve_classes import base64_patterns
 from tests.detectors.test_sieve import ENCODED, ORDINARY
 
-GENERATED = {*base64_patterns(), *japanese_patterns(), *(row[1] for row in patterns_text.encodings())}
+GENERATED = {*base64_patterns(), *japanese_patterns(), *(row[1] for row in (*patterns_text.encodings(), *patterns_text.apart()))}
 WRITTEN = [row for row in PATTERNS if row.expression not in GENERATED]
 
 
@@ -30,7 +30,7 @@ def matcher(row):
 
 
 def test_every_kind_has_somebody_who_looks():
-    known = {RECOGNIZE, *(kind for kind, _ in walk.TRANSFORMS), *walk.CHARSETS}
+    known = {RECOGNIZE, *(kind for kind, _ in walk.TRANSFORMS), *walk.CHARSETS, *walk.STRUCTURES}
     assert {row.kind for row in PATTERNS} == known
 
 

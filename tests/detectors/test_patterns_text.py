@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from detectors.patterns_text import encodings
+from detectors.patterns_text import apart, encodings
 from detectors.sieve import Sieve
 
 
@@ -21,6 +21,11 @@ POINTED_AT = {
         b"=82=53=82P=82P", b"=1B$B#4#1",
     ],
     "encoded-word": [b"=?utf-8?B?NDExMQ==?=", b"=?ISO-2022-JP?q?4111?=", b"=?us-ascii*en-US?Q?x?="],
+    "pair": [
+        b'{"key":"cvv","value":{"stringValue":"123"}}', b'{"Value":"123","Name":"security_code"}', b'["X-CVV", "123"]', b"<th>CVV</th><td>123</td>",
+        b"<key>cvc2</key>\n<string>123</string>", b'{"cvv":{"S":"123"}}', b'{\\"name\\":\\"card_number\\"}', b"<dt>Card No.</dt><dd>1234567890</dd>",
+        "<td>セキュリティコード</td><td>123</td>".encode(), b'{"name": "payment.card.cvv"}',
+    ],
     "continuation": [b"filename*0*=UTF-8''41;filename*1=11", b"f*1*=x"],
 }  # fmt: skip
 
@@ -37,6 +42,8 @@ QUIET = (
     b'{"bytes":1234,"data":[1,2,3],"buffered":true}',
     b"00:1b:44:11:3a:b7 -> 10.0.0.1",
     b"AB:CD:EF:01:23:45:67:89:AB:CD:EF:01:23:45:67:89:AB:CD:EF:01",
+    b'{"key":"http.method","value":{"stringValue":"GET"}},{"key":"net.peer.port","value":{"intValue":"443"}}',
+    b"<tr><th>Total</th><td>1234</td></tr>",
     b"a=30&b=41&c==42",
     b"alpha=1\nbeta=2\nbase64==\n12",
     b"filename*=UTF-8''%e3%83%86%e3%82%b9%e3%83%88.txt",
@@ -51,6 +58,6 @@ def test_ordinary_lines_cost_nothing(sieve, data):
 
 
 def test_rows_name_a_kind_and_whether_case_counts():
-    assert {(type(kind), type(expression), type(caseless)) for kind, expression, caseless in encodings()} == {
-        (str, bytes, bool)
-    }
+    assert {
+        (type(kind), type(expression), type(caseless)) for kind, expression, caseless in (*apart(), *encodings())
+    } == {(str, bytes, bool)}

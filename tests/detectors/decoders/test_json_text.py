@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.decoders.json_text import escape, peel
+from detectors.decoders.json_nest import escape
+from detectors.decoders.json_text import peel
 from tests.detectors.decoders.peeling import (
     MASKED,
     NUMBER,

@@ -137,3 +137,23 @@ def test_html_as_a_browser_reads_it():
     data = b'<form><input name=card value="&#x34;111&nbsp;1111"></form>'
     child = holding(peel(data, ask("text/html; charset=utf-8")), b"4111")
     assert (child.key, child.data.decode()) == ("card", html.unescape("&#x34;111&nbsp;1111"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"<tr><th>CVV</th><td>123</td></tr>", b"<dl>\n <dt>Security Code</dt>\n <dd>123</dd>\n</dl>", b"<dict><key>cvv</key><string>123</string></dict>",
+        b"<member><name>cvv</name><value><string>123</string></value></member>", b"<member><name>cvc</name><value><int>123</int></value></member>",
+        b"<label>CVV</label><input type='text' value='123'>", b"<p><b>CVV</b>: <span>123</span></p>", "<td>セキュリティコード</td><td>123</td>".encode(),
+    ],
+)  # fmt: skip
+def test_the_text_before_it_names_a_value(inspector, text):
+    (finding,) = inspector.inspect(text, "text/html").findings
+    assert (finding.entity, text[finding.start : finding.end]) == ("SECURITY_CODE", b"123")
+
+
+@pytest.mark.parametrize(
+    "text", [b"<tr><th>CVV</th><td></td><td>yes</td><td>123</td></tr>", b"<a>CVV</a><b>required</b><c>123</c>", b"<r><f>cvv</f></r><total>123</total>"]
+)
+def test_only_the_next_text_is_named(inspector, text):
+    assert inspector.inspect(text, "text/html").findings == ()

@@ -1,0 +1,179 @@
+"""Where in a JSON document the tokenizer is: the open levels, the path to them, and the name a value goes by."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from detectors.decoders.escapes import UNICODE, unicode_run
+from detectors.decoders.naming import LONGEST, name_of, segment
+from detectors.decoders.pairing import NAMING, SAYS_NOTHING, is_card_field, tells
+from detectors.decoders.weaver import Piece, weave
+from detectors.model import Ask, Peel
+
+OBJECT = -2
+"""What ``Nest.level`` gives inside an object."""
+
+ESCAPES = re.compile(UNICODE + rb"|((?:\\[\"\\/bfnrt])++)")
+_SHORT = bytes.maketrans(b"bfnrt", b"\b\f\n\r\t")
+_UNSAFE = re.compile(rb'["\\\x00-\x1f]')
+_PLAIN_NAME = re.compile(r"[^\W\d]\w*")
+_LEVELS = 32
+_REMEMBERED = 256
+"""Names kept decoded: those of the open levels are asked for again and again."""
+
+Span = tuple[int, int]
+_NONE: Span = (0, 0)
+
+
+def unescape(match: re.Match[bytes]) -> Piece:
+    """What one match of ``ESCAPES`` stands for."""
+    group = match.lastindex or 6
+    return unicode_run(match, group) if group < 6 else (match[6][1::2].translate(_SHORT), (1, 2))
+
+
+def escape(text: bytes) -> bytes:
+    """Replacement text as the inside of a JSON string."""
+    return _UNSAFE.sub(lambda byte: b"\\u%04x" % byte[0][0] if byte[0] < b" " else b"\\" + byte[0], text)
+
+
+@dataclass(slots=True)
+class _Level:
+    """One open object or array."""
+
+    index: int
+    """Of the last element of an array; ``OBJECT``."""
+    key: Span
+    """The name that the next value goes by; an array's elements go by the array's."""
+    lent: Span
+    """The name of the whole, for members that say nothing themselves: ``{"cvv": {"S": "123"}}``."""
+    silent: bool
+    """The whole is a member that says nothing: the name may stand one level further up."""
+    called: Span = _NONE
+    """The text beside that names the values: ``{"key": "cvv", "value": …}``; the element before in an array."""
+    waiting: list[Peel] = field(default_factory=list)
+    """Values whose name may follow."""
+
+
+class Nest:
+    """The open levels of one document."""
+
+    def __init__(self, data: bytes, document: str) -> None:
+        self._data = data
+        self._document = document
+        self._count = 0
+        self._levels: list[_Level] = []
+        self._read: dict[Span, str] = {}
+
+    def key(self, span: Span) -> None:
+        if self.level == OBJECT:
+            self._levels[-1].key = span
+        else:
+            self.value()
+
+    def value(self) -> None:
+        if self._levels and self._levels[-1].index != OBJECT:
+            self._levels[-1].index += 1
+
+    def open(self, *, array: bool) -> None:
+        self.value()
+        if not self._levels:
+            self._levels.append(_Level(-1 if array else OBJECT, _NONE, _NONE, silent=False))
+            return
+        above = self._levels[-1]
+        silent = self._says_nothing(above.key)
+        lent = (above.called if above.called != _NONE else above.lent) if silent else above.key
+        self._levels.append(_Level(-1 if array else OBJECT, above.key if array else _NONE, lent, silent))
+
+    def close(self) -> Iterator[Peel]:
+        """Ends the innermost level; gives the values whose name did not come."""
+        if self._levels:
+            level = self._levels.pop()
+            if level.silent and self._levels:
+                self._levels[-1].waiting += level.waiting
+            else:
+                yield from level.waiting
+        if not self._levels:
+            self._count += 1
+
+    def rest(self) -> Iterator[Peel]:
+        """The values still waiting where the document breaks off."""
+        for level in self._levels:
+            yield from level.waiting
+
+    def passed(self, text: Span | None, ask: Ask) -> Iterator[Peel]:
+        """A value has been read, and its ``text`` may be the name of others. Gives those that waited for it."""
+        level = self._levels[-1] if self._levels else None
+        if level is None or (level.index == OBJECT and (text is None or not self._is(level.key, NAMING))):
+            return
+        if level.index != OBJECT:
+            level.called = text if text is not None and is_card_field(self._text(text, ask)) else _NONE
+        elif text is not None and tells(self._text(text, ask)):
+            level.called = text
+            yield from (replace(peel, key=self._text(text, ask)) for peel in level.waiting)
+            level.waiting.clear()
+
+    def hold(self, peel: Peel) -> bool:
+        """Whether the value waits for a name that may follow."""
+        level = self._levels[-1] if self._levels else None
+        if level is None or level.index != OBJECT or not self._says_nothing(level.key) or tells(peel.key):
+            return False
+        level.waiting.append(peel)
+        return True
+
+    @property
+    def level(self) -> int | None:
+        """``OBJECT``, the index in an array, or ``None`` outside of any."""
+        return self._levels[-1].index if self._levels else None
+
+    @property
+    def key_start(self) -> int | None:
+        """Offset of the name of an object's value."""
+        return self._levels[-1].key[0] if self.level == OBJECT else None
+
+    def name(self, ask: Ask) -> str:
+        """What the value goes by: its member's name, or the text beside it that names it better."""
+        if not self._levels:
+            return ""
+        level = self._levels[-1]
+        if level.index != OBJECT and level.called != _NONE:
+            return self._text(level.called, ask)
+        if self._says_nothing(level.key):
+            better = (self._text(span, ask) for span in (level.called, level.lent) if span != _NONE)
+            return next(filter(tells, better), self._text(level.key, ask))
+        return self._text(level.key, ask)
+
+    def _says_nothing(self, span: Span) -> bool:
+        return self._is(span, SAYS_NOTHING)
+
+    def _is(self, span: Span, words: frozenset[bytes]) -> bool:
+        return span[1] - span[0] < 16 and self._data[slice(*span)].lower() in words
+
+    def path(self, ask: Ask) -> str:
+        depth = len(self._levels)
+        shown = [*range(min(depth, _LEVELS)), *range(max(_LEVELS, depth - _LEVELS), depth)]
+        steps = [self._step(self._levels[level], ask) for level in shown]
+        if depth > 2 * _LEVELS:
+            steps.insert(_LEVELS, ".")
+        document = self._document or (f"[{self._count}]." if self._count else "")
+        return f"{document}${''.join(steps)}"
+
+    def _step(self, level: _Level, ask: Ask) -> str:
+        if level.index != OBJECT:
+            return f"[{max(level.index, 0)}]"
+        shown = segment(self._text(level.key, ask))
+        if _PLAIN_NAME.fullmatch(shown):
+            return f".{shown}"
+        quoted = shown.replace("\\", "\\\\").replace("'", "\\'")
+        return f"['{quoted}']"
+
+    def _text(self, span: Span, ask: Ask) -> str:
+        text = self._read.get(span)
+        if text is None:
+            start, end = span[0], min(span[1], span[0] + LONGEST)
+            woven = weave(self._data, ESCAPES, unescape, escape, ask, (start, end))
+            if len(self._read) >= _REMEMBERED:
+                self._read.clear()
+            text = self._read[span] = name_of(woven[0] if woven else self._data[start:end])
+        return text
