@@ -154,12 +154,22 @@ def body_parts(data: http.RequestData | http.ResponseData) -> list[Part]:
     parts: list[Part] = []
     if data.content:
         headers = data.headers
-        content_type, coding = headers.get("content-type", ""), headers.get("content-encoding", "")
-        parts.append(Part("body", data.content, content_type, coding))
+        parts.append(Part("body", data.content, headers.get("content-type", ""), _coding(data)))
     for index, (name, value) in enumerate(data.trailers.fields if data.trailers else ()):
         parts.append(Part("trailer-name", name, index=index))
         parts.append(Part(f"trailer:{label(name)}", value, index=index))
     return parts
+
+
+def _coding(data: http.RequestData | http.ResponseData) -> str:
+    """The content codings of the body. S3's pieces need not be declared as one: the signed hash says it, too. Answers
+    come in none: some servers hand out with an object how it once came in."""
+    coding: str = data.headers.get("content-encoding", "")
+    if isinstance(data, http.ResponseData):
+        return ",".join(name for name in coding.split(",") if name.strip().lower() != "aws-chunked")
+    if data.headers.get("x-amz-content-sha256", "").startswith("STREAMING-") and "aws-chunked" not in coding.lower():
+        return f"{coding}, aws-chunked"
+    return coding
 
 
 class CannotPut(Exception):

@@ -1,4 +1,4 @@
-"""Content-codings: gzip, deflate, br, zstd, snappy; these, bzip2 and xz by their magic inside other data.
+"""Content-codings: gzip, deflate, br, zstd, snappy, aws-chunked; these, bzip2 and xz by their magic inside other data.
 
 Evasion: several members (many readers stop after the first), text behind the end of the stream, a truncated stream or
 a wrong checksum that a lenient reader forgives, a label that lies, labels in a list. What was decoded before the fault
@@ -20,7 +20,7 @@ from dataclasses import replace
 import brotli
 import zstandard
 
-from detectors.decoders import snappy
+from detectors.decoders import aws_chunked, snappy
 from detectors.decoders.inflate import Inflated, brotlied, gzip_head, gzipped, zlibbed, zstandarded
 from detectors.decoders.offsets import Chain, Encode, Whole, side_by_side
 from detectors.decoders.text import is_text
@@ -77,13 +77,14 @@ CODINGS: dict[str, Row] = {
     "zstd": (zstandarded, lambda _: zstandard.ZstdCompressor(level=1).compress),
     "snappy": (snappy.snappied, snappy.again),
     "bzip2": (bzipped, lambda _: lambda text: bz2.compress(text, 1)),
+    "aws-chunked": (aws_chunked.unchunked, lambda _: aws_chunked.again),
     "xz": (xzed, lambda data: lambda text: lzma.compress(text, _xz_format(data), preset=0)),
 }
 """Name -> how to decode it, and how to encode edited text again behind the ``head`` of the original."""
 
 _ALIASES = {
     "x-gzip": "gzip", "x-deflate": "deflate", "brotli": "br", "x-snappy": "snappy", "x-snappy-framed": "snappy",
-    "x-bzip2": "bzip2", "x-xz": "xz", "x-zstd": "zstd",
+    "x-bzip2": "bzip2", "x-xz": "xz", "x-zstd": "zstd", "zstd1": "zstd",
 }  # fmt: skip
 
 MAGIC = ((b"\x1f\x8b\x08", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"), (snappy.MAGIC, "snappy"))

@@ -136,7 +136,7 @@ def test_multipart_parts_are_read_whatever_their_transfer_encoding(inspector):
     ("body", "content_type", "encoding", "reason"),
     [
         (b"x", "", "foo", "unknown-content-encoding"),
-        (b"x", "", "aws-chunked", "unknown-content-encoding"),
+        (b"x", "", "aws-chunked", "bad-content-encoding"),
         (b"plain text", "", "gzip", "bad-content-encoding"),
         (gzip.compress(b"y" * 500)[:-12], "", "gzip", "truncated-gzip"),
         (b"x", "text/plain; charset=klingon", "", "unknown-charset"),

@@ -103,6 +103,28 @@ def test_request_message():
     assert (query.name, query.content_type) == ("query", "application/x-www-form-urlencoded")
 
 
+@pytest.mark.parametrize(
+    ("fields", "coding"),
+    [
+        ([(b"Content-Encoding", b"gzip")], "gzip"),
+        ([(b"X-Amz-Content-Sha256", b"STREAMING-UNSIGNED-PAYLOAD-TRAILER")], ", aws-chunked"),
+        ([(b"x-amz-content-sha256", b"STREAMING-AWS4-HMAC-SHA256-PAYLOAD"), (b"content-encoding", b"gzip")], "gzip, aws-chunked"),
+        ([(b"x-amz-content-sha256", b"STREAMING-X"), (b"content-encoding", b"gzip,AWS-chunked")], "gzip,AWS-chunked"),
+        ([(b"x-amz-content-sha256", b"UNSIGNED-PAYLOAD")], ""),
+    ],
+)
+def test_s3s_pieces_are_a_coding_by_either_field(fields, coding):
+    message = request_message(request(fields=fields, content=b"0"), Context(Route("a", "storage")))
+    assert [part.content_encoding for part in message.parts if part.name == "body"] == [coding]
+
+
+@pytest.mark.parametrize(("declared", "coding"), [("aws-chunked", ""), ("gzip,AWS-chunked", "gzip"), ("gzip", "gzip")])
+def test_an_answer_comes_in_no_pieces(declared, coding):
+    answer = response(fields=[(b"Content-Encoding", declared.encode())], content=b"0")
+    message = response_message(flow_with(answer), Context(Route("a", "storage")))
+    assert [part.content_encoding for part in message.parts if part.name == "body"] == [coding]
+
+
 def test_a_destination_the_client_chose_is_a_part():
     assert ("host", b"h") in named(request_message(request(), Context(ROUTE, chosen=True)))
 

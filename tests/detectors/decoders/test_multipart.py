@@ -86,7 +86,7 @@ def test_codings_of_a_part(headers, body, codec, inside):
     ("headers", "body", "reason"),
     [
         (b"Content-Transfer-Encoding: x-uuencode", b"4111", "unknown-transfer-encoding"),
-        (b"Content-Encoding: aws-chunked", b"4111", "unknown-content-encoding"),
+        (b"Content-Encoding: compress", b"4111", "unknown-content-encoding"),
         (b"Content-Encoding: gzip", b"4111", "bad-content-encoding"),
     ],
 )

@@ -23,6 +23,7 @@ UNPACKED: Mapping[str, Callable[[bytes], bytes]] = {
     "deflate": zlib.decompress,
     "br": brotli.decompress,
     "zstd": lambda data: zstandard.ZstdDecompressor().decompressobj().decompress(data),
+    "zstd1": lambda data: zstandard.ZstdDecompressor().decompressobj().decompress(data),
 }
 
 
