@@ -64,6 +64,7 @@ MUST_NOT = (
     "1763800000000",
     "35.681236 139.767125",
     "cardNo: 0000000000000000",
+    "pan-41111111111111a2c4b6f8091a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d",
 )
 
 _TWELVE, _THIRTEEN, _LONG = 12, 13, 17
@@ -153,7 +154,7 @@ def _judge(text: str, shape: Shape, name: Name) -> Assessment:
     brand = _brand(digits, rows)
     passed = [word for word, holds in (("issuer", rows), ("length", rows), ("luhn", sound)) if holds]
     passed += ["published test number"] if published else []
-    if name.card and (shape.whole or shape.kind != BROKEN) and shape.kind != PADDED and digits.strip(b"0"):
+    if name.card and _is_value(text, shape):
         return Assessment(shape, "high", brand, ("card key", *passed), (), name.card)
     reason = _rejection(digits, rows, sound=sound, published=published)
     if reason:
@@ -166,6 +167,14 @@ def _judge(text: str, shape: Shape, name: Name) -> Assessment:
         doubts = (*doubts, _NO_LUHN_NEEDED)
     verdict: Literal["high", "low", "none"] = "none" if reason else "low" if doubts else "high"
     return Assessment(shape, verdict, brand, tuple(passed), doubts, other, word)
+
+
+def _is_value(text: str, shape: Shape) -> bool:
+    """Whether these digits are what the card key before them names, and not the beginning of a token or of something
+    longer, or nothing but zeros."""
+    if shape.kind == PADDED or (shape.kind == BROKEN and not shape.whole) or not shape.digits.strip(b"0"):
+        return False
+    return larger_thing(text, shape.start, shape.end) not in {"hash", "UUID", "token"}
 
 
 def _rejection(digits: bytes, rows: Sequence[Issuer], *, sound: bool, published: bool) -> tuple[str, ...]:
