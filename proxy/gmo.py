@@ -13,12 +13,13 @@ from typing import Literal
 from urllib.parse import unquote
 
 from detectors.model import CARDHOLDER_NAME, EXPIRY, PAN, PIN_BLOCK, SECURITY_CODE, TRACK_2
-from proxy.gmo_values import TokenShape, is_blank, is_masked, is_only_mask, token_shape
+from proxy.gmo_values import TokenShape, folded, is_blank, is_masked, is_only_mask, token_shape
 
 __all__ = [
     "Endpoint",
     "TokenShape",
     "endpoint",
+    "folded",
     "forbidden",
     "is_blank",
     "is_gmo_host",
@@ -169,6 +170,13 @@ MASKED_ONLY = frozenset({"cardno", "cardnumber", "maskedcardno", "maskedcardnumb
 TOKEN_KEYS = frozenset({"token", "tokenlist", "cardtoken", "mptoken", "credittoken", "gmotoken", "creditcardtoken"})
 """One-time card tokens. Folded names, exact: ``csrfToken`` and ``access_token`` are other things."""
 
+REFERENCE_KEYS = TOKEN_KEYS | {
+    *("memberid", "srcmemberid", "registmemberid", "membername", "accessid", "accesspass", "siteid", "sitepass"),
+    *("shopid", "shoppass", "recurringid", "accountid", "clientfield1", "clientfield2", "clientfield3"),
+}
+"""Parameters that name something else than a card, in letters and digits: one that is a whole card number is one that
+was smuggled. Not ``CardSeq`` and ``cardId`` (a position), nor ``OrderID`` (16 digits are a usual order number)."""
+
 _NOT_KEY = re.compile(r"[^0-9a-z]+")
 
 
@@ -214,12 +222,27 @@ def is_gmo_host(host: str) -> bool:
 
 
 def endpoint(host: str, path: str) -> Endpoint | None:
-    """What ``path`` is at ``host``; ``None`` for a path that is not listed there.
+    """What ``path`` is at ``host``; ``None`` for a path that is not listed there, or that two servers could read
+    differently.
 
     A host that is not GMO's (an emulator on a payment-gateway lane) has every host's paths. The path is read as a
     server might: percent-decoded, ``//``, ``/./``, ``..`` and ``;parameters`` resolved, any case.
     """
-    name, clean = _host(host), plain_path(path)
+    clean = plain_path(path)
+    return _listed(host, clean) if clean is not None else None
+
+
+def disguised_token_endpoint(host: str, path: str) -> str:
+    """The token endpoint that a path without one reading could be taken for, up to what ends a path somewhere: ``#``,
+    ``?``, ``;``, NUL. Empty if there is none."""
+    text = _decoded(path).replace("\\", "/")
+    readings = {_normal(part) for part in (text, *_ENDS.split(text)[:1], *text.split(";")[:1])}
+    found = (_listed(host, reading) for reading in sorted(readings))
+    return next((row.name for row in found if row is not None and row.kind == "token"), "")
+
+
+def _listed(host: str, clean: str) -> Endpoint | None:
+    name = _host(host)
     anywhere = not is_gmo_host(name)
     for row, pattern in _COMPILED:
         match = pattern.fullmatch(clean) if anywhere or not row.hosts or name in row.hosts else None
@@ -228,12 +251,35 @@ def endpoint(host: str, path: str) -> Endpoint | None:
     return None
 
 
-def plain_path(path: str) -> str:
-    """``path`` without spellings that hide where it goes: ``/payment//%43reateToken.json;x=1`` is CreateToken."""
+_ENDS = re.compile(r"[^\x21-\x7e]|[#?]")
+_NO_PATH = re.compile(r"[^\x21-\x7e]|[#?%\\]")
+"""What no path of GMO's holds once it is decoded, and what servers and balancers disagree about: an end of the path to
+one of them, a slash or a letter to the next."""
+_DOTS = re.compile(r"(?:^|/)\.{1,2}(?:[/;]|$)")
+
+
+def plain_path(path: str) -> str | None:
+    """``path`` without spellings that hide where it goes: ``/payment//%43reateToken.json;x=1`` is CreateToken.
+
+    ``None`` where that depends on who reads it: ``/payment/CreateToken.json%23/../EntryTran.idPass`` is CreateToken to
+    a server that ends the path at ``#``, and EntryTran to one that resolves ``..`` first; so with ``?``, NUL,
+    backslashes, what is still encoded after three decodings, and ``;`` together with dot segments.
+    """
+    text = _decoded(path)
+    if _NO_PATH.search(text) or (";" in text and _DOTS.search(text)):
+        return None
+    return _normal(text)
+
+
+def _decoded(path: str) -> str:
     text = path.split("?", 1)[0]
     for _ in range(3):  # doubly encoded paths reach the same servlet behind a decoding balancer
         text = unquote(text)
-    text = "/".join(segment.split(";", 1)[0] for segment in text.replace("\\", "/").split("/"))
+    return text
+
+
+def _normal(text: str) -> str:
+    text = "/".join(segment.split(";", 1)[0] for segment in text.split("/"))
     return posixpath.normpath(f"/{text.lstrip('/')}")
 
 

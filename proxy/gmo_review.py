@@ -27,7 +27,11 @@ UNREADABLE = "unreadable-gmo-call"
 GAPS = frozenset({UNLISTED, UNREADABLE})
 """Every gap reason this module gives: a bounded set, they become metric labels."""
 
+CALLS_TOKEN_ENDPOINT = "token endpoint called by a backend"  # noqa: S105 - words
+"""Why of a finding that rests on the path alone."""
+
 FORM = "application/x-www-form-urlencoded"
+_DIGITS = re.compile(r"[0-9]{12,19}")
 _TOKEN_IN_TEXT = re.compile(
     rb"""(?<![A-Za-z0-9_-])token(?:list)?[\\"'\s]{0,4}[=:][\\"'\s\[]{0,6}([0-9A-Za-z+/=_-]{40,16384})""", re.IGNORECASE
 )
@@ -45,8 +49,16 @@ class Review:
     """A browser's request to GMO's token endpoint: the one place where card data belongs."""
 
 
-def review(message: Message, fields: Fields) -> Review:
+IsNumber = Callable[[bytes], bool]
+"""Whether these digits by themselves are a valid card number: issuer range, length and check digit."""
+
+
+def review(message: Message, fields: Fields, is_number: IsNumber = lambda _: False) -> Review:
     """The findings and gaps of one message; empty on a lane that has nothing to do with GMO or tokens.
+
+    Parameters are read at the level at which GMO reads them. What a string value holds in itself (JSON in ``{"a":
+    "{…}"}``) and what header fields hold is no parameter: a number or a code in there is the inspector's to find, and
+    an expiry date without a number beside it is no card data (PCI DSS 4.0.1, scope).
 
     Raises whatever ``fields`` raises, and nothing of its own.
     """
@@ -55,31 +67,36 @@ def review(message: Message, fields: Fields) -> Review:
     if at_gmo and message.direction == "response":
         return Review(findings=tuple(_unmasked(message, fields)))
     if at_gmo:
-        return _of_call(message, fields)
+        return _of_call(message, fields, is_number)
     if route.tokens == "deny" and message.direction == "request":
         return Review(findings=tuple(_tokens(message, fields)))
     return Review()
 
 
-def _of_call(message: Message, fields: Fields) -> Review:
+def _of_call(message: Message, fields: Fields, is_number: IsNumber) -> Review:
     """A request to GMO, by a browser or by the shop's backend."""
     if message.route.source == "browser":
         return Review(allow_card_data=gmo.takes_card_data(message.host, message.path))
     place = gmo.endpoint(message.host, message.path)
-    findings = list(_forbidden(message, place, fields))
+    findings = list(_forbidden(message, place, fields, is_number))
     gaps: tuple[str, ...] = ()
+    token = gmo.disguised_token_endpoint(message.host, message.path) if place is None else ""
     if place is not None and place.kind == "token":
-        findings.insert(
-            0, (_path_index(message), _finding(View(b"", path=place.name), "token endpoint called by a backend"))
-        )
-    elif place is None or place.kind not in gmo.BACKEND_KINDS:
+        token = place.name
+    if token:
+        findings.insert(0, (_path_index(message), _finding(View(b"", path=token), CALLS_TOKEN_ENDPOINT)))
+    if place is None or place.kind not in (*gmo.BACKEND_KINDS, "token"):
         gaps = (UNLISTED,)
+    elif token:
+        return Review(tuple(findings))
     elif any(_is_unreadable(part, place, fields) for part in message.parts):
         gaps = (UNREADABLE,)
     return Review(tuple(findings), gaps)
 
 
-def _forbidden(message: Message, place: gmo.Endpoint | None, fields: Fields) -> Iterator[tuple[int, Finding]]:
+def _forbidden(
+    message: Message, place: gmo.Endpoint | None, fields: Fields, is_number: IsNumber
+) -> Iterator[tuple[int, Finding]]:
     starts_payment = place is not None and place.name.lower().endswith("start")  # its Token is no card token
     for index, view in _parameters(message, place, fields):
         value = view.data.decode("utf-8", "replace")
@@ -93,6 +110,8 @@ def _forbidden(message: Message, place: gmo.Endpoint | None, fields: Fields) -> 
                 yield index, _finding(view, row.note, entity=row.entity)
         elif not starts_payment and _is_token_key(view) and gmo.token_shape(value) == "digits":
             yield index, _finding(view, "token made of digits")
+        elif _is_reference(view) and _DIGITS.fullmatch(digits := gmo.folded(value)) and is_number(digits.encode()):
+            yield index, _finding(view, "card number in the place of a reference")
 
 
 def _unmasked(message: Message, fields: Fields) -> Iterator[tuple[int, Finding]]:
@@ -168,6 +187,11 @@ def _is_unreadable(part: Part, place: gmo.Endpoint, fields: Fields) -> bool:
     if part.name != "body" or part.data.strip() in (b"", b"{}", b"[]"):
         return False
     return not any(view.key for view in fields(_as_dialect(part, place)))
+
+
+def _is_reference(view: View) -> bool:
+    names = gmo.segments(view.key)
+    return bool(names) and names[-1] in gmo.REFERENCE_KEYS
 
 
 def _is_token_key(view: View) -> bool:

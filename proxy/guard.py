@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
-from detectors.model import Inspection, Limits, View
+from detectors.model import PAN, Inspection, Limits, View
 from detectors.redaction import redact
 from proxy import gmo, problem
 from proxy.gmo_review import review
@@ -206,7 +206,7 @@ class Guard:
 
     def _judge(self, message: Message, inspections: Sequence[Inspection], step: _Step) -> Verdict:
         step.name = "review"
-        flow = review(message, self._fields)
+        flow = review(message, self._fields, self._is_number)
         step.name = "judge"
         return judge(
             message,
@@ -220,6 +220,9 @@ class Guard:
 
     def _fields(self, part: Part) -> Iterator[View]:
         return self._inspector.fields(part.data, part.content_type, part.content_encoding)
+
+    def _is_number(self, digits: bytes) -> bool:
+        return any(found.entity == PAN for found in self._inspector.inspect(digits).findings)
 
     def _redact(self, message: Message, verdict: Verdict) -> dict[int, bytes] | None:
         """The redacted parts, or ``None`` if one of them cannot be put back together."""

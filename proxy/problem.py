@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from detectors import model
 from proxy import gmo
+from proxy.gmo_review import CALLS_TOKEN_ENDPOINT
 from proxy.message import Action, Message
 from proxy.record import where
 from proxy.scrub import safe_mask
@@ -149,11 +150,14 @@ def _advice(message: Message, verdict: Verdict) -> list[str]:
 def _gateway(message: Message, rows: tuple[Violation, ...]) -> str:
     """The fix of a call to GMO, in the words of the API that was called."""
     place = gmo.endpoint(message.host, message.path)
-    if place is not None and place.kind == "token":
+    is_token = place is not None and place.kind == "token"
+    if is_token or any(CALLS_TOKEN_ENDPOINT in row.finding.why for row in rows):
         return "Only the browser may call GMO's token endpoint: load GMO's script in the page, and post the token."
     token = {"json": "`token`", "openapi": "`tokenizedCard.token`"}.get(place.dialect if place else "", "`Token`")
     if any("token made of digits" in row.finding.why for row in rows):
         return f"A token is not made of digits: send the one that GMO's script returned as {token}."
+    if any("card number in the place of a reference" in row.finding.why for row in rows):
+        return "A reference such as MemberID or ClientField1 holds a card number: send the shop's own id instead."
     raw = {"json": "`cardNo`, `expire` and `securityCode`", "openapi": "`card`"}
     instead = raw.get(place.dialect if place else "", "`CardNo`, `Expire` and `SecurityCode`")
     return (

@@ -65,6 +65,42 @@ def test_paths_that_are_not_listed(host: str, path: str) -> None:
     assert gmo.endpoint(host, path) is None
 
 
+TWO_READINGS = {
+    "decoded #": ("/payment/CreateToken.json%23/../EntryTran.idPass", "CreateToken"),
+    "doubly encoded #": ("/payment/CreateToken.json%2523/../EntryTran.idPass", "CreateToken"),
+    "raw #": ("/payment/CreateToken.json#/../EntryTran.idPass", "CreateToken"),
+    "semicolon": ("/payment/CreateToken.json;/../EntryTran.idPass", "CreateToken"),
+    "encoded semicolon": ("/payment/CreateToken.json%3b/../EntryTran.idPass", "CreateToken"),
+    "dots with a parameter": ("/payment/CreateToken.json/..;x/EntryTran.idPass", ""),
+    "decoded ?": ("/payment/CreateToken.json%3f/../EntryTran.idPass", "CreateToken"),
+    "NUL": ("/payment/CreateToken.json%00/../EntryTran.idPass", "CreateToken"),
+    "line feed": ("/payment/CreateToken.json%0a/../EntryTran.idPass", "CreateToken"),
+    "blank": ("/payment/CreateToken.json%20/../EntryTran.idPass", "CreateToken"),
+    "up and over": ("/ext/api/credit/getToken#/../../../../payment/ExecTran.idPass", "getToken"),
+    "backslash": ("/ext/api/x%5c..%5ccredit/getToken", "getToken"),
+    "backslash to a known one": ("/payment/x\\..\\EntryTran.idPass", ""),
+    "NUL at the end": ("/payment/EntryTran.idPass%00", ""),
+    "# at the end": ("/payment/EntryTran.idPass%23a", ""),
+    "no UTF-8": ("/payment/%c0%ae%c0%ae/EntryTran.idPass", ""),
+    "encoded four times": ("/payment/EntryTran%25252e.idPass", ""),
+    "a bare percent sign": ("/payment/EntryTran.idPass%zz", ""),
+}
+
+
+@pytest.mark.parametrize(("path", "token"), TWO_READINGS.values(), ids=TWO_READINGS.keys())
+def test_a_path_with_two_readings_is_none_that_is_known(path: str, token: str) -> None:
+    """One server resolves ``..`` first, the next ends the path at ``#`` or takes ``;…`` off a segment later."""
+    for host in ("p01.mul-pay.jp", "127.0.0.1"):
+        assert gmo.endpoint(host, path) is None
+        assert gmo.disguised_token_endpoint(host, path) == token
+
+
+def test_parameters_of_a_path_without_dots_have_one_reading() -> None:
+    found = gmo.endpoint("p01.mul-pay.jp", "/payment;a=1/ExecTran.idPass;jsessionid=1")
+    assert found is not None
+    assert found.name == "ExecTran"
+
+
 @pytest.mark.parametrize(
     ("host", "path", "allowed"),
     [

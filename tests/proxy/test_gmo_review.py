@@ -80,6 +80,10 @@ def response(path: str, body: bytes, kind: str = TEXT, host: str = "p01.mul-pay.
     )
 
 
+def is_number(digits: bytes) -> bool:
+    return bool(inspector().inspect(digits).findings)
+
+
 def multipart(**values: str) -> tuple[bytes, str]:
     lines = [
         f'--cut\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'.encode() + value.encode("cp932") + b"\r\n"
@@ -612,3 +616,65 @@ def test_a_browser_pays_at_the_token_endpoint_and_nowhere_else() -> None:
 
 def test_a_full_number_in_an_answer_is_blocked() -> None:
     assert judged(response("/payment/SaveCard.idPass", f"CardSeq=0&CardNo={NO_LUHN}".encode())).action is Action.BLOCK
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/payment/CreateToken.json%23/../EntryTran.idPass",
+        "/payment/CreateToken.json;/../EntryTran.idPass",
+        "/payment/CreateToken.json%00/../EntryTran.idPass",
+        "/ext/api/credit/getToken%3f/../../../../payment/ExecTran.idPass",
+    ],
+)
+def test_a_path_that_two_servers_read_differently(path: str) -> None:
+    """Not the call that it says it is, and, where one reading is the token endpoint, a violation as well."""
+    answer = review(request(path, ACCESS.encode()), fields)
+    assert answer.gaps == (UNLISTED,)
+    assert [finding.why for _, finding in answer.findings] == [("token endpoint called by a backend",)]
+
+
+REFERENCES = [
+    *("MemberID", "memberId", "AccessID", "AccessPass", "ClientField1", "clientField3", "SitePass", "RecurringID"),
+    *("SrcMemberID", "member_id"),
+]
+
+
+@pytest.mark.parametrize("key", REFERENCES)
+@pytest.mark.parametrize("value", [VISA, "4111 1111 1111 1111", "3528000000000007", "４１１１１１１１１１１１１１１１"])
+def test_a_card_number_in_the_place_of_a_reference(key: str, value: str) -> None:
+    """The inspector takes a number under such a key for an order number, and rightly so anywhere else."""
+    body = json.dumps({"accessID": "a1", key: value}).encode()
+    asked = request("/payment/ExecTran.json", body, "application/json")
+    answer = review(asked, fields, is_number)
+    assert [(finding.entity, finding.confidence, finding.path) for _, finding in answer.findings] == [
+        ("PAN", "high", f"$.{key}")
+    ]
+    inspections = [inspector().inspect(part.data, part.content_type) for part in asked.parts]
+    assert judge(asked, inspections, answer.findings, (), date(2026, 5, 1)).action is Action.BLOCK
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("MemberID", "4111111111111112"),  # fails its check digit
+        ("MemberID", "1234567890123452"),  # of no issuer
+        ("MemberID", "m-4111111111111111"),
+        ("MemberID", "20260501"),
+        ("OrderID", VISA),
+        ("CardSeq", "0"),
+        ("TranID", "2605011230111111111111801654"),
+    ],
+)
+def test_references_that_are_none(key: str, value: str) -> None:
+    answer = review(request("/payment/ExecTran.idPass", f"{ACCESS}&{key}={value}".encode()), fields, is_number)
+    assert answer.findings == ()
+
+
+def test_what_is_no_parameter_is_the_inspectors_to_find() -> None:
+    """An expiry date inside a string, or in a header: no parameter to GMO, and no card data without a number."""
+    asked = request("/payment/ExecTran.json", b'{"a":"{\\"expire\\":\\"3012\\"}"}', "application/json")
+    asked = replace(asked, parts=(*asked.parts, Part("header:x-expire", b"3012")))
+    assert review(asked, fields, is_number) == Review()
+    nested = inspector().inspect(b'{"a":"{\\"cardNo\\":\\"%s\\",\\"expire\\":\\"3012\\"}"}' % VISA.encode())
+    assert [finding.entity for finding in nested.findings] == ["PAN", "EXPIRY"]

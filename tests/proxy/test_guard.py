@@ -543,3 +543,13 @@ def test_a_header_is_read_under_its_name(real):
     asked = message(Part("header-name", b"X-CVV"), Part("header:x-cvv", b"123"))
     assert real.guard.quick(asked) is None
     assert refused(real.guard.check(asked), 403, "card-data")
+
+
+def test_a_reference_that_is_a_card_number_is_certain_on_a_gateway_lane(bench):
+    """What the inspector doubts by its key, the gateway's rules know: a MemberID is no card number."""
+    body, at = b"MemberID=" + PAN.encode(), {"host": "p01.mul-pay.jp", "path": "/payment/SaveMember.idPass"}
+    known = {data: Inspection((finding(data, "MemberID", confidence="low"),)) for data in (body, PAN.encode())}
+    bench.inspector.look = lambda data: known.get(data, Inspection())
+    bench.inspector.leaves = (View(PAN.encode(), key="MemberID", path="MemberID"),)
+    assert bench.guard.check(message(Part("body", body), role="payment-gateway", **at)).status == 403
+    assert bench.guard.check(message(Part("body", body), role="storage")).action is Action.REPORT

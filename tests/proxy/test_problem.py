@@ -6,6 +6,7 @@ import pytest
 
 from detectors.model import Gap
 from proxy import problem
+from proxy.gmo_review import CALLS_TOKEN_ENDPOINT
 from proxy.judge import KINDS, Verdict, Violation
 from proxy.message import Action
 from tests.proxy.guard_parts import LEAK, MASKED, PAN, FakeInspector, finding, message
@@ -167,6 +168,20 @@ def test_uninspectable_counts_what_it_does_not_name():
     assert "body (archive); body (archive); body (archive); and 47 more. " in got["detail"]
     assert len(got["gaps"]) == 20
     assert "instance" not in got
+
+
+@pytest.mark.parametrize(
+    ("why", "said"),
+    [
+        (CALLS_TOKEN_ENDPOINT, "Only the browser may call GMO's token endpoint"),
+        ("card number in the place of a reference", "A reference such as MemberID or ClientField1 holds a card number"),
+    ],
+)
+def test_what_a_call_to_gmo_did_wrong_is_told_by_its_reason(why, said):
+    asked = message(LEAK, role="payment-gateway", host="127.0.0.1", path="/payment/ExecTran.json%23/")
+    rows = (Violation("passthrough", "body", finding(LEAK, why=(why,))),)
+    detail = json.loads(problem.card_data(asked, Verdict(Action.BLOCK, rows), RECORD, QUIET))["detail"]
+    assert said in detail
 
 
 def test_an_unlisted_call_to_gmo_says_so():

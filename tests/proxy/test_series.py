@@ -71,9 +71,9 @@ def reasons_in(path: Path) -> Iterator[str]:
             name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
             arguments = node.args[GAP_CALLS[name] :][:1] if name in GAP_CALLS else []
             for inner in (found for argument in arguments for found in ast.walk(argument)):
-                if isinstance(inner, ast.Constant) and isinstance(inner.value, str) and len(inner.value) > 1:
-                    if not inner.value.startswith("-"):  # the rest of f"{fault}-protobuf"
-                        yield inner.value
+                text = inner.value if isinstance(inner, ast.Constant) else ""
+                if isinstance(text, str) and len(text) > 1 and text[0] != "-":  # the rest of f"{fault}-protobuf"
+                    yield text
 
 
 def test_every_gap_reason_in_the_source_is_known():
