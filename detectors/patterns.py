@@ -103,12 +103,14 @@ _REF_SEP = (
     rb"&(?:#x?[0-9a-f]{2,5}|nbsp|[a-z]{1,3}sp|zw[a-z]*|[mn]dash|shy|minus|hyphen|dash|lowbar|period|plus|middot);?"
 )
 _BASE64 = rb"[A-Za-z0-9+/_-]"
-_BASE64_OF_COMPRESSED = (
-    rb"(?:^|[^A-Za-z0-9+/_-])(?:H4sI" + _BASE64 + rb"{12}"  # gzip
-    rb"|Qlpo[MNO]" + _BASE64 + rb"{12}|_?/?Td6WF|UEsD|_?/?wYAAHNO"  # bzip2, xz, zip, snappy frames
-    rb"|KLUv[_/]?" + _BASE64 + rb"{8}"  # zstd
-    rb"|(?:eJ[wxyz0-9]|eN[op]|eF[45]|eAE)" + _BASE64 + rb"{12})"  # zlib
+_COMPRESSED = (
+    rb"(?:H4sI" + _BASE64 + rb"{4}"  # gzip
+    rb"|Qlpo[MNO]" + _BASE64 + rb"{4}|_?/?Td6WF|UEsD|_?/?wYAAHNO"  # bzip2, xz, zip, snappy frames
+    rb"|KLUv[_/%]"  # zstd
+    rb"|(?:eJ[wxyz0-9]|eN[op]|eF[45]|eAE)" + _BASE64 + rb"{8})"  # zlib
 )
+_BASE64_OF_COMPRESSED = rb"(?:^|[^A-Za-z0-9+/_-]|%[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|\\[nrt])" + _COMPRESSED
+_ESCAPED_BASE64 = rb"KLUv%(?:25)*2[Ff]|" + _BASE64_OF_COMPRESSED + _BASE64 + rb"*%(?:25)*(?:2[BbFf]|3[Dd])"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +163,7 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern("xml-encoding", rb"<\?xml[^>]{0,128}encoding\s*=\s*[\"'](?:utf-?7|utf-?16|ucs|ibm|cp[0-9]|ebcdic|hz)", True),
     Pattern("xml-encoding", rb"\x4c\x6f\xa7\x94"),
     Pattern("base64", _BASE64_OF_COMPRESSED),
+    Pattern("percent", _ESCAPED_BASE64),
     *(Pattern("base64", expression) for expression in base64_patterns()),
     *(Pattern(*row) for row in (*patterns_text.apart(), *patterns_text.encodings())),
 )

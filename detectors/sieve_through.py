@@ -81,6 +81,8 @@ _ESCAPED: tuple[Text, ...] = (
     [*_word(b"\xef\xbc"), frozenset(range(0x90, 0x9A))] * 3,
     [_DIGIT, _NUL] * 6,
     [_NUL, _DIGIT] * 6,
+    [_DIGIT, _NUL, _NUL, _NUL] * 3,
+    [_NUL, _NUL, _NUL, _DIGIT] * 3,
 )
 """A number as it looks in the other encodings."""
 

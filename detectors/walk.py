@@ -76,7 +76,7 @@ say has the view for itself."""
 CHARSETS = ("sjis", "eucjp", "iso2022jp", "utf16le", "utf16be", "xml-encoding")
 """Kinds of hit that keep a view from passing for quiet; the charset itself is told from the bytes."""
 
-STRUCTURES = ("pair",)
+STRUCTURES = ("pair", "table", "php")
 """Kinds of hit that call for the view's structure: only that tells which value belongs to which name."""
 
 _MULTIPART = "multipart/"
@@ -143,7 +143,7 @@ class Walk:
         ask = self._ask(view, ())
         told = binary.declared_form(view.content_type)
         found = told.survey(view.data, ask, declared=True) if told else None
-        if told and found:
+        if told and found and found.substantial:
             self._message(view, told, found)
             return
         if self._opened(view, ask):
@@ -158,7 +158,7 @@ class Walk:
         elif view.content_type == office.PART:
             list(self._children(view, office.peel(view.data, ask)))
         elif told and not is_text(view.data):
-            claimed += self._children(view, told.peel(view.data, ask))
+            list(self._children(view, told.peel(view.data, ask)))
         if self._recharset(view):
             return
         self._look(view, label_of(view), claimed)
@@ -196,7 +196,7 @@ class Walk:
         for start, end in found.deep:
             self._gap(view, Gap("too-deep", start, end))
         known = len(self.findings)
-        self._look(view, label_of(view), found.solid, structured=False)
+        self._look(view, label_of(view), found.solid, structured=is_text(view.data))
         values = Cover(found.solid)
         self.findings[known:] = [f for f in self.findings[known:] if span_in(f, view)[1] not in values]
 
@@ -235,12 +235,13 @@ class Walk:
             self._gap(view, Gap("too-many-candidates", 0, len(view.data)))
         by_kind = _shifted(hits, len(label)) if hits is not None else {}
         wanted = sorted({end for ends in (*by_kind.values(), team or ()) for end in ends})
-        structure = structure_of(view) if structured else None
+        structure = structure_of(view, by_kind) if structured else None
         if structure is not None:
             claimed += self._children(view, structure(view.data, self._ask(view, wanted)))
             self._beside(view, structure)
         taken = Cover(claimed)
         free = {kind: [end for end in ends if end not in taken] for kind, ends in by_kind.items()}
+        _escaped_too(free, view.data)
         parts: list[tuple[int, int]] = []
         for kind, decoder in TRANSFORMS:
             decoded = Cover(parts)
@@ -290,3 +291,12 @@ def _shifted(hits: Hits, by: int) -> dict[str, list[int]]:
         for kind, ends in hits.by_kind.items()
     }
     return {kind: ends for kind, ends in moved.items() if ends}
+
+
+def _escaped_too(free: dict[str, list[int]], data: bytes) -> None:
+    """Letters of base64 or hex in a view with escapes may be cut by escapes, or begin right behind one whose own last
+    characters look like letters of theirs (``%22NDEx``): the decoders of escapes are asked, too."""
+    runs = [end for kind in ("base64", "base32", "hex") for end in free.get(kind, ())]
+    for mark, kind in ((b"%", "percent"), (b"\\", "escape"), (b"&", "html"), (b"=", "quoted-printable")):
+        if runs and mark in data:
+            free.setdefault(kind, []).extend(runs)

@@ -81,6 +81,7 @@ ENCODED = {
     ),
     "pin block": (b'{"pinBlock":"041234FFFFFFFFFF"}', "recognize"),
     "track 2": (b";4111111111111111=30121010000?", "recognize"),
+    "zstd in base64, percent": (b"x KLUv%2FSAUoQAAIDQx", "percent"),
     "gzip in base64": (b"x " + base64.b64encode(b"\x1f\x8b\x08\x00" + bytes(20)), "base64"),
 }
 

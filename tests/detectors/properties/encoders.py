@@ -91,9 +91,17 @@ ENCODERS = (
     _wide("utf-32-le", b"\xff\xfe\0\0"),
 )  # fmt: skip
 
+HIDING = frozenset(
+    {"json, digits escaped", "percent, everything", "references, everything", "references, hexadecimal digits", "base64",
+     "quoted-printable", "base64url", "base64, mail", "base64 in json", "hex", "utf-16-le", "utf-16-be", "utf-32-le"}
+)  # fmt: skip
+"""After these, no digit of the text stands as itself."""
+OPAQUE = frozenset({"base64", "base64url", "base64, mail", "base64 in json", "hex"})
+COMPRESSING = frozenset({"gzip", "zlib", "zstd", "bzip2"})
+_ZSTD = next(encoder for encoder in ENCODERS if encoder.name == "zstd")
 CONTENT_CODINGS = {
     "gzip": (gzip.compress, gzip.decompress),
     "deflate": (zlib.compress, zlib.decompress),
     "br": (brotli.compress, brotli.decompress),
-    "zstd": (ENCODERS[-6].encode, ENCODERS[-6].decode),
+    "zstd": (_ZSTD.encode, _ZSTD.decode),
 }

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from detectors.model import PAN
 from detectors.redaction import masked, redact
-from tests.detectors.properties.encoders import CONTENT_CODINGS, ENCODERS, Encoder
+from tests.detectors.properties.encoders import COMPRESSING, CONTENT_CODINGS, ENCODERS, HIDING, OPAQUE, Encoder
 
 EXAMPLES = int(os.environ.get("SEKISHO_FUZZ_EXAMPLES", "0"))
 FIXED = settings(
@@ -40,6 +40,21 @@ def stacks(draw: st.DrawFn) -> list[Encoder]:
     return stack
 
 
+def promised(stack: list[Encoder], number: str) -> bool:
+    """What the README's "Limits" leaves out: inside base64 or hex the sieve sees one more encoding that hides digits, or
+    compression (and of a number without separators only, where that encoding is base64 or hex again). What comes out
+    of compression is looked at anew."""
+    inside, compressed = 0, False
+    for encoder in stack:
+        if encoder.name in OPAQUE and (inside > 1 or (inside == 1 and not compressed and not number.isdigit())):
+            return False
+        if encoder.name in COMPRESSING:
+            inside, compressed = 1, True
+        elif encoder.name in HIDING:
+            inside, compressed = inside + 1, False
+    return True
+
+
 def wrapped(text: str, stack: list[Encoder]) -> bytes:
     data = text.encode()
     for encoder in stack:
@@ -64,7 +79,7 @@ def test_the_encoders_take_out_what_they_put_in():
 def test_found_and_taken_out_through_any_stack(inspector, before, after, number, stack):
     text = f"{before} {number} {after}"
     body = wrapped(text, stack)
-    assume(unwrapped(body, stack) == text)
+    assume(promised(stack, number) and unwrapped(body, stack) == text)
     note(f"stack, innermost first: {stack}")
     result = inspector.inspect(body)
     last = "".join(c for c in number if c.isdigit())[-4:]
