@@ -35,11 +35,12 @@ def _precedence(finding: Finding) -> tuple[bool, bool, int, int, int]:
 
 def _anchor(finding: Finding) -> tuple[View | None, int, int]:
     """The outermost view that still shows the finding byte by byte, and the span there. Inside something compressed
-    all findings share one span of the message, so the message itself cannot tell them apart."""
+    all findings share one span of the message, so the message itself cannot tell them apart; a number that is stored as
+    bits has its bytes for itself."""
     view, start, end = finding.leaf, finding.leaf_start, finding.leaf_end
     while view is not None and view.peel is not None:
         hook, size = view.peel.hook, len(view.data)
-        if size and hook.locate(0, 0) == hook.locate(size, size):
+        if size and not view.peel.number and hook.locate(0, 0) == hook.locate(size, size):
             break
         start, end = hook.locate(start, end)
         view = view.parent

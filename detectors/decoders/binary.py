@@ -17,8 +17,8 @@ from detectors.decoders.survey import Survey
 from detectors.decoders.text import is_text
 from detectors.model import Ask, Budget, Decoder
 
-_SHORTEST = 8
-"""Bytes: a card number as an integer takes six, and something has to say so."""
+_SHORTEST = 6
+"""Bytes: ``{"cvv": 123}`` takes so many."""
 
 
 class Surveyor(Protocol):
@@ -53,10 +53,10 @@ def declared_form(content_type: str) -> Form | None:
 
 def guess(data: bytes, ask: Ask) -> tuple[Form, Survey] | None:
     """The format that undeclared, or wrongly declared, bytes are a message of, and what it holds."""
-    if len(data) < _SHORTEST or not any(form.may_be(data, ask) for form in FORMS) or is_text(data) or wide.sniff(data):
+    if len(data) < _SHORTEST or not any(form.may_be(data, ask) for form in FORMS) or is_text(data):
         return None
     for form in FORMS:
-        if form.may_be(data, ask):
+        if form.may_be(data, ask) and not (form.survey is protobuf.survey and wide.sniff(data)):
             found = form.survey(data, ask, declared=False)
             if found:
                 return form, found
@@ -77,7 +77,7 @@ def is_opaque(data: bytes, content_type: str, budget: Budget) -> bool:
 def closed(found: Survey, ask: Ask) -> list[int]:
     """Offsets of the values of a message that the sieve cannot see into: compressed, archives, messages, UTF-16."""
     plain = Ask("", (), ask.budget)
-    offsets = list(found.closed)
+    offsets = list[int]()
     for start, value in found.blobs:
         if len(value) >= _SHORTEST and (
             compressed.announces(value) or archive.is_archive(value) or wide.sniff(value) or guess(value, plain)

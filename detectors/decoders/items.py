@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 from detectors.decoders.naming import LONGEST, segment
@@ -40,6 +41,9 @@ class Item(NamedTuple):
     whole: bytes | None = None
     """The content, where it does not stand there in one piece."""
 
+
+Called = Mapping[int, str]
+NOBODY: Called = MappingProxyType({})
 
 Items = Callable[[bytes, Ask], Iterator[Item | None]]
 """The items of some bytes in order; ``None`` where they break."""
@@ -190,9 +194,9 @@ def _digits(item: Item, key: str) -> bytes:
     return b"%d" % item.number if (_FEW if key else _MANY) <= item.number < _MOST else b""
 
 
-def survey(data: bytes, form: Format, ask: Ask, *, declared: bool) -> Survey | None:
+def survey(data: bytes, form: Format, ask: Ask, *, declared: bool, called: Called = NOBODY) -> Survey | None:
     """All values; ``None`` where the bytes are none of the format. Undeclared ones have to be arrays or maps, and hold
-    something telling."""
+    something telling. ``called``: names that the items at these offsets go by."""
     found = Survey()
     nest = None
     for step in read(data, form.items, ask):
@@ -201,14 +205,14 @@ def survey(data: bytes, form: Format, ask: Ask, *, declared: bool) -> Survey | N
         item, naming, nest = step
         if nest.bare and not declared:
             return None
-        key = "" if naming else nest.key
+        key = called.get(item.at) or ("" if naming else nest.key)
         label = found.label(nest.parent, key) if key else b""
         if item.kind in (INTEGER, REAL):
             digits = _digits(item, key)
             if digits:
                 found.text.add(label, digits, item.start, item.end)
                 found.telling |= len(digits) > 12
-        elif item.kind != OTHER and item.end > item.start:
+        elif item.end > item.start:
             content = data[item.start : item.end] if item.whole is None else item.whole
             found.add(label, content, item.start, item.end, text=is_text(content))
     return found if declared or found.telling else None
@@ -249,7 +253,7 @@ def _asked(item: Item, hits: Sequence[int]) -> bool:
     return not hits or (i < len(hits) and hits[i] < max(item.end, item.at + 1))
 
 
-def peels(data: bytes, form: Format, ask: Ask) -> Iterator[Peel | None]:
+def peels(data: bytes, form: Format, ask: Ask, called: Called = NOBODY) -> Iterator[Peel | None]:
     """Each value that holds a hit; last ``None`` where the bytes break."""
     for step in read(data, form.items, ask):
         if step is None:
@@ -257,6 +261,6 @@ def peels(data: bytes, form: Format, ask: Ask) -> Iterator[Peel | None]:
             return
         item, naming, nest = step
         if _asked(item, ask.hits) and item.end > item.at:
-            peel = _peel(data, form, item, nest, "" if naming else nest.key)
+            peel = _peel(data, form, item, nest, called.get(item.at) or ("" if naming else nest.key))
             if peel is not None and peel.data:
                 yield peel

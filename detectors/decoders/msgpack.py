@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from detectors.decoders import items
 from detectors.decoders.items import ARRAY, BYTES, INTEGER, MAP, OTHER, REAL, TEXT, Format, Item
 from detectors.decoders.survey import Survey
+from detectors.keys import CARD_KEY_SET, PIN_BLOCK_KEY_SET, SECURITY_CODE_KEY_SET, fold
 from detectors.model import Ask, Gap, Peel
 
 DECLARED = re.compile(r"application/(?:x-|vnd\.)?(?:msgpack|messagepack)\b|[\w./-]+\+msgpack\b")
@@ -31,6 +32,9 @@ _SIZED = {
 _EXTENSIONS = {0xC7: 1, 0xC8: 2, 0xC9: 4}
 _FIXED_EXTENSIONS = {0xD4: 1, 0xD5: 2, 0xD6: 4, 0xD7: 8, 0xD8: 16}
 _INTEGERS = {0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8, 0xD0: -1, 0xD1: -2, 0xD2: -4, 0xD3: -8}
+_NUMBERS = {3: "trace_id", 4: "span_id", 5: "parent_id", 6: "start_time", 7: "duration"}
+"""Places of a span's numbers in Datadog's v0.5."""
+_TELLING = CARD_KEY_SET | SECURITY_CODE_KEY_SET | PIN_BLOCK_KEY_SET
 _REALS = {0xCA: ">f", 0xCB: ">d"}
 
 
@@ -116,9 +120,38 @@ def _integer(value: int) -> bytes:
 FORMAT = Format("msgpack", tokens, _text_head, _bytes_head, _integer)
 
 
+def _called(data: bytes, ask: Ask) -> dict[int, str]:
+    """Datadog's v0.5, ``[[text, …], [[span, …], …]]``: the names that values in the table of texts go by where they say
+    something, and the names of the numbers of a span."""
+    out: dict[int, str] = {}
+    if len(data) < 4 or data[0] != 0x92 or (data[1] & 0xF0 != 0x90 and data[1] not in (0xDC, 0xDD)):
+        return out
+    table: list[Item] = []
+    name = -1
+    for step in items.read(data, tokens, ask):
+        if step is None:
+            return out
+        item, naming, nest = step
+        if not nest.frames:
+            return {}
+        if nest.frames[0].index == 0:
+            if item.kind != TEXT or len(nest.frames) != 2:
+                return {}
+            table.append(item)
+        elif item.kind == INTEGER and len(nest.frames) == 4 and nest.frames[3].index in _NUMBERS:
+            out[item.at] = _NUMBERS[nest.frames[3].index]
+        elif item.kind == INTEGER and naming:
+            name = item.number
+        elif item.kind == INTEGER and nest.frames[-1].mapping and max(name, item.number) < len(table):
+            key = data[table[name].start : table[name].end].decode("utf-8", "replace")
+            if fold(key) in _TELLING:
+                out[table[item.number].at] = key
+    return out
+
+
 def survey(data: bytes, ask: Ask, *, declared: bool) -> Survey | None:
     """All values of a stream of items; ``None`` where the bytes are none."""
-    return items.survey(data, FORMAT, ask, declared=declared)
+    return items.survey(data, FORMAT, ask, declared=declared, called=_called(data, ask))
 
 
 def may_be(data: bytes, ask: Ask) -> bool:
@@ -131,7 +164,7 @@ def peel(data: bytes, ask: Ask) -> Iterator[Peel | Gap]:
     declared = bool(DECLARED.match(ask.content_type))
     if not data or not (declared or data[0] in STARTS):
         return
-    for item in items.peels(data, FORMAT, ask):
+    for item in items.peels(data, FORMAT, ask, _called(data, ask)):
         if item is not None:
             yield item
         elif declared:

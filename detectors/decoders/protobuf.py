@@ -2,8 +2,8 @@
 
 Evasion: a tag or a length that is an ASCII digit stands right beside a number (field 6 is ``2``, a text of 52 bytes
 begins behind ``4``); a number is a varint, a zigzag varint, a fixed64 or a double and no digit of it is in the bytes.
-The wire does not tell a text from a message: what is no text and reads as a whole message is one; a text with many
-digits in it that also reads as one is looked at both ways, and then keeps its length.
+The wire does not tell a text from a message: what is no text, or begins with a line end or a tab, and reads as a whole
+message is one; any other text that reads as one is looked at both ways, and then keeps its length.
 Limits: one tag at a time; messages within ``DEPTH`` levels. Integers are read from 13 digits on, under a name from
 three. Not read: a fixed64 of 17 to 19 digits whose bits are an everyday double, unless its name says card; a packed
 list of integers that is as long as a trace id or span id. Integers in such an id that reads as a message go by the name
@@ -42,11 +42,9 @@ DECLARED = re.compile(r"application/(?:[\w.-]*protobuf(?:fer)?|x-proto|vnd\.goog
 NESTED = "application/x-protobuf; part=message"
 """What a message within a message is declared as."""
 DEPTH = 40
-"""Levels that a survey follows; deeper ones are values that nobody could look into."""
+"""Levels that a survey follows; what is deeper, and no text, is a Gap."""
 MOST_UNDECLARED = 1023
 """The highest field number of bytes that nobody called protobuf."""
-
-_DIGITS = re.compile(rb"[0-9](?:[ ._+-]*[0-9]){11}")
 
 
 class _Reader:
@@ -80,36 +78,38 @@ class _Reader:
         if start == end:
             return
         payload = self.data[start:end]
-        if is_text(payload):
+        text, inner = read(payload, self.ask)
+        if inner and level >= DEPTH:
+            self.found.deep.append((start, end))
+        elif inner:
+            moved = [(number, kind, at + start, a + start, b + start) for number, kind, at, a, b in inner]
+            self.message(start, end, moved, key, parent, level + 1)
+        if text:
             self.found.add(self.found.label(parent, key), payload, start, end, text=True)
-            return
-        inner, good = fields(self.data, start, end, self.ask) if level < DEPTH else ([], -1)
-        if good == end:
-            self.message(start, end, inner, key, parent, level + 1)
-            return
-        elements = packed(self.data, start, end)
+        elif not inner:
+            self._other(field, key, parent)
+
+    def _other(self, field: Field, key: str, parent: str) -> None:
+        elements = packed(self.data, field[3], field[4])
         for element in elements:
             self._numbers(element, "", "")
         if not elements:
-            self.found.add(self.found.label(parent, key), payload, start, end, text=False)
-        if level >= DEPTH:
-            self.found.closed.append(start)
-
-    def ambiguous(self) -> None:
-        """Texts with many digits once more, as messages."""
-        spans = dict(self.found.text.spans())
-        ends = [match.end() for match in _DIGITS.finditer(self.found.text.text())]
-        for start in self.found.text.at(ends):
-            inner = _message_in_text(self.data[start : spans[start]], self.ask)
-            if inner:
-                moved = [(n, kind, tag + start, a + start, b + start) for n, kind, tag, a, b in inner]
-                self.message(start, spans[start], moved, "", "", 1)
+            payload = self.data[field[3] : field[4]]
+            self.found.add(self.found.label(parent, key), payload, field[3], field[4], text=False)
 
 
-def _message_in_text(text: bytes, ask: Ask) -> list[Field]:
-    """The texts of a message that happens to be printable, where ``text`` with its many digits may be one."""
-    found, good = fields(text, 0, len(text), ask)
-    return [field for field in found if field[1] == LENGTH] if good == len(text) else []
+def read(payload: bytes, ask: Ask) -> tuple[bool, list[Field]]:
+    """Whether the value of a field is a text, and the fields of the message that it is. It may be both: then of the
+    message only the texts, for eight letters are no number."""
+    text = is_text(payload)
+    if text and payload[0] & 7 not in (0, 1, 2, 5):
+        return True, []
+    found, good = fields(payload, 0, len(payload), ask)
+    if good < len(payload):
+        return text, []
+    if text and payload[0] >= 0x20:
+        return True, [field for field in found if field[1] == LENGTH]
+    return not found and text, found
 
 
 def survey(data: bytes, ask: Ask, *, declared: bool) -> Survey | None:
@@ -120,7 +120,6 @@ def survey(data: bytes, ask: Ask, *, declared: bool) -> Survey | None:
         return None
     reader = _Reader(data, ask)
     reader.message(0, len(data), found, "", "", 0)
-    reader.ambiguous()
     return reader.found if declared or reader.found.telling else None
 
 
@@ -168,15 +167,13 @@ class _Level:
     def _value(self, field: Field, path: str, key: str) -> Iterator[Peel]:
         _, _, prefix, start, end = field
         payload = self.data[start:end]
-        text = is_text(payload)
-        either = text and bool(_DIGITS.search(payload)) and bool(_message_in_text(payload, self.ask))
-        hook = Framed(prefix, start, payload, _no_other if either else spell_varint)
-        inner, good = fields(payload, 0, len(payload), self.ask) if not text or either else ([], -1)
-        elements = [] if text or good == len(payload) else packed(self.data, start, end)
-        if (not elements and good < len(payload)) or either:
-            yield Peel(self.codec, payload, hook, path, key, framed=True)
-        if inner and good == len(payload):
+        text, inner = read(payload, self.ask) if payload else (True, [])
+        hook = Framed(prefix, start, payload, _no_other if text and inner else spell_varint)
+        elements = [] if text or inner else packed(self.data, start, end)
+        if inner:
             yield Peel(self.codec, payload, hook, path, key, NESTED, framed=True)
+        if text or not (inner or elements):
+            yield Peel(self.codec, payload, hook, path, key, framed=True)
         for n, element in enumerate(elements):
             yield from self._numbers(element, f"{path}[{n}]", "")
 

@@ -6,6 +6,7 @@ Source: protobuf.dev «Encoding».
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,7 @@ _NAME = re.compile(r"[^\W\d][\w.\-/ :\[\]@$]{0,63}")
 _LONGEST_NAME = 192
 _ID_SIZES = (8, 16)
 _FEW, _MANY, _MOST = 100, 10**12, 10**19
-_EVERYDAY = (1e-9, 1e15)
+_EVERYDAY = (1e-9, 1e16)
 _ALL = 1 << 40
 
 Field = tuple[int, int, int, int, int]
@@ -145,7 +146,8 @@ def _readings(data: bytes, field: Field, key: str) -> Iterator[tuple[int, Encode
         return
     value = int.from_bytes(data[start:end], "little")
     (real,) = struct.unpack_from("<d", data, start)
-    if value < 10**16 or not _EVERYDAY[0] < abs(real) < _EVERYDAY[1] or fold(key) in CARD_KEY_SET:
+    everyday = _EVERYDAY[0] < abs(real) < _EVERYDAY[1] or math.isnan(real)
+    if value < 10**16 or not everyday or fold(key) in CARD_KEY_SET:
         yield value, _fixed
     if least <= real < 10**16 and real == int(real):
         yield int(real), _double

@@ -54,20 +54,28 @@ class Survey:
         """Values that are no text."""
         self.blobs: list[tuple[int, bytes]] = []
         """The same with their offsets."""
-        self.closed: list[int] = []
-        """Offsets of values to be visited whatever the sieve says: it cannot see into them."""
+        self.solid: list[tuple[int, int]] = []
+        """Where these values stand: bytes that belong to a text or to a byte string, and to nothing else."""
+        self.deep: list[tuple[int, int]] = []
+        """Where messages stand that nobody looked into, for they are too deep in others."""
         self.telling = False
         """Whether there is something that a message has and noise has not: text, or a number long enough."""
         self._labels: dict[tuple[str, str], bytes] = {}
 
     def add(self, label: bytes, value: bytes, start: int, end: int, *, text: bool) -> None:
         """``value``, from ``start`` to ``end`` of the message, under the name ``label``."""
+        self.solid.append((start, end))
         if text:
             self.telling = True
             self.text.add(label, value, start, end)
         else:
             self.other.add(label, value, start, end)
             self.blobs.append((start, value))
+
+    @property
+    def substantial(self) -> bool:
+        """Whether there is anything to be visited: ASCII reads as a stream of small integers."""
+        return self.telling or bool(self.blobs) or bool(self.deep)
 
     def label(self, parent: str, key: str) -> bytes:
         """The name of a value as ``detectors.walk.label_of`` spells it: ``card.number: ``."""
@@ -79,13 +87,6 @@ class Survey:
             if len(self._labels) < _CACHED:
                 self._labels[parent, key] = known
         return known
-
-    def covers(self, ends: Iterable[int]) -> list[tuple[int, int]]:
-        """The spans of values in which matches ended, at ``ends`` of the message itself."""
-        spans = sorted((*self.text.spans(), *self.other.spans()))
-        starts = [start for start, _ in spans]
-        found = (spans[max(bisect_left(starts, end) - 1, 0)] for end in ends) if spans else ()
-        return list(dict.fromkeys(found))
 
 
 def spelled(path: str, key: str) -> bytes:

@@ -12,6 +12,7 @@ import re
 _BINARY = re.compile(rb"[\x00-\x06\x0e-\x1a\x1c\x1d\x1f\x7f]")
 """Controls but the bell, tabs, line ends, backspace, escape (colours of a terminal) and RS (RFC 7464)."""
 _START = re.compile(rb"(?:\xef\xbb\xbf)?\s*+[\[{<]")
+_MESSAGE = re.compile(r"[\w.+/-]*(?:protobuf|msgpack|messagepack|cbor|grpc|\+proto)")
 _DECLARED = re.compile(r"text/|multipart/|[\w.+/-]*(?:json|xml|javascript|urlencoded)\b")
 
 
@@ -29,6 +30,9 @@ def is_text(data: bytes) -> bool:
 
 
 def is_rigid(data: bytes, content_type: str) -> bool:
-    """Whether something in the bytes may depend on how many they are: they are binary, and neither declared as text
-    (in a charset of its own, or broken) nor begun like JSON or markup."""
-    return not (is_text(data) or _DECLARED.match(content_type) or _START.match(data))
+    """Whether something in the bytes may depend on how many they are: they are binary, or declared as a message that is
+    (which may be printable by accident), and neither declared as text (in a charset of its own, or broken) nor begun
+    like JSON or markup."""
+    if _START.match(data) or _DECLARED.match(content_type):
+        return False
+    return not is_text(data) or bool(_MESSAGE.match(content_type))

@@ -61,14 +61,15 @@ def holding(items: Iterable[Peel | Gap], text: bytes) -> Peel:
 
 
 def put(data: bytes, peel: Peel, old: bytes, new: bytes) -> bytes | None:
-    """``data`` with ``old`` of its child replaced by ``new``. Every byte outside the located span stays, or this fails."""
+    """``data`` with ``old`` of its child replaced by ``new``. Every byte outside the located span stays, or this fails; but
+    a length may stand in the ten bytes before a framed child."""
     at = peel.data.index(old)
     edits = peel.hook.wrap([Edit(at, at + len(old), new)])
     if edits is None:
         return None
     start, end = peel.hook.locate(at, at + len(old))
     changed = apply_edits(data, edits)
-    assert changed.startswith(data[:start])
+    assert changed.startswith(data[: max(start - at - 10, 0) if peel.framed else start])
     assert changed.endswith(data[end:])
     assert len(changed) >= start + len(data) - end
     return changed

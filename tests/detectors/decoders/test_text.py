@@ -28,6 +28,12 @@ def test_binary(data):
     assert is_rigid(data, "application/octet-stream")
 
 
+@pytest.mark.parametrize("kind", ["application/x-protobuf", "application/msgpack", "application/grpc+proto"])
+def test_a_message_that_is_printable_is_binary_all_the_same(kind):
+    assert is_rigid(b'"0 all of this is printable', kind)
+    assert not is_rigid(b'{"a":1}', kind)
+
+
 @pytest.mark.parametrize(
     ("data", "content_type"),
     [
