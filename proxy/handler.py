@@ -183,6 +183,14 @@ class LaneConnectionHandler(ProxyConnectionHandler):
         pending = self._call(hook)
         if pending is not None:
             await self._settle(hook, pending)
+        if isinstance(hook, server_hooks.ServerConnectedHook) and hook.data.server.error:
+            self._abort(hook.data.server)
+
+    def _abort(self, server: Connection) -> None:
+        """Ends a connection that has just been opened, before a byte is sent: nothing is written to a closing one."""
+        io = self.transports.get(server)
+        if io is not None and isinstance(io.writer, asyncio.StreamWriter):
+            io.writer.transport.abort()
 
     # Deadlines.
 

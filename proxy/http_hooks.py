@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
 from mitmproxy import http, tls
+from mitmproxy.connection import Server
 from mitmproxy.proxy import server_hooks
 from mitmproxy.proxy.context import Context
 from OpenSSL import SSL
 
 from proxy.addon import Gate
+from proxy.destinations import addresses_of, is_here
 from proxy.handler import HookFunction, place
 from proxy.http_tls import Interception, start_upstream, upstream_context
 from proxy.message import Direction
 from proxy.policy import Lane, Policy
+from proxy.policy_routes import Mode
+from proxy.policy_values import normal_host
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +32,10 @@ class Rules:
     """A policy made ready for serving: its lanes by name, and their certificates as they were read then."""
 
     lanes: Mapping[str, Lane]
+    mode: Mode
+    """The policy's own, for what no lane or destination has rules for."""
+    ports: frozenset[int]
+    """Where Sekisho itself listens: the lanes and the admin server."""
     upstream: Mapping[str, SSL.Context]
     interception: Mapping[str, Interception]
 
@@ -47,7 +55,10 @@ class Rules:
             if lane.upstream.kind == "forward" and lane.tls is not None and lane.tls.intercept_ca_file is not None:
                 interception[lane.name] = Interception(lane.tls.intercept_ca_file)
         lanes = {lane.name: lane for lane in policy.lanes}
-        return cls(MappingProxyType(lanes), MappingProxyType(upstream), MappingProxyType(interception))
+        ports = frozenset({policy.admin.listen.port, *(lane.listen.port for lane in policy.lanes)})
+        return cls(
+            MappingProxyType(lanes), policy.mode, ports, MappingProxyType(upstream), MappingProxyType(interception)
+        )
 
 
 class Counts(Protocol):
@@ -122,6 +133,18 @@ class LaneSeat:
         route = lane.route(host) or next((route for _, route in lane.routes), None)
         return route.limits.body if route is not None else 0
 
+    def may_reach(self, host: str, port: int, addresses: Iterable[str]) -> bool:
+        """Whether a connection to ``addresses``, which ``host`` stands for, may be opened. What leads back to this
+        machine is for hosts that a destination lists by that very name; monitor mode refuses nothing."""
+        if not self.forward:
+            return True
+        lane, rules = self.lane, self.table.rules
+        route = lane.route(host)
+        mode = route.mode if route is not None else lane.mode or rules.mode
+        if mode == "monitor" or normal_host(host) in {pattern for pattern, _ in lane.routes}:
+            return True
+        return not any(is_here(address, port, rules.ports) for address in addresses)
+
     def server_name(self, host: str) -> str:
         """The name an upstream's certificate must have: the lane's own upstream, whatever the client says."""
         return host if self.forward else self.bound.upstream.host
@@ -148,6 +171,16 @@ class LaneSeat:
         if not self.forward:
             context.server.address = (self.bound.upstream.host, self.bound.upstream.port)
             context.server.tls = self.bound.upstream.kind == "https"
+
+
+LOCAL = "local-destination"
+"""Error of a connection that would lead back to this machine: the row of the refusal table."""
+
+
+def _address(server: Server) -> tuple[str, int]:
+    if server.address is None:
+        raise ValueError("a connection to nowhere")
+    return server.address[0], server.address[1]
 
 
 _NOT_THEIRS = frozenset({"client disconnected", "cut"})
@@ -191,8 +224,10 @@ class LaneHooks:
             "http_connect": self._connect,
             "tls_start_client": self._start_client,
             "tls_start_server": self._start_server,
-            "server_connect": lambda data, _seat: server_connect(data),
+            "server_connect": self._server_connect,
+            "server_connected": self._server_connected,
         }
+        self._host_connects = server_connect
 
     def failed(self, name: str, data: Any, seat: LaneSeat, where: str) -> None:
         """Refuses what the hook was about. Does not raise: a flow without a mark is refused by its layer."""
@@ -224,6 +259,21 @@ class LaneHooks:
     def _connect(self, flow: http.HTTPFlow, seat: LaneSeat) -> Awaitable[None] | None:
         seat.inside = seat.bound.name in self._table.rules.interception
         return self._gate.connect(flow, seat.lane, readable=seat.inside)
+
+    def _server_connect(self, data: server_hooks.ServerConnectionHookData, seat: LaneSeat) -> Awaitable[None] | None:
+        self._host_connects(data)
+        return self._resolve(data.server, seat) if seat.forward and not data.server.error else None
+
+    async def _resolve(self, server: Server, seat: LaneSeat) -> None:
+        host, port = _address(server)
+        if not seat.may_reach(host, port, await addresses_of(host, port)):
+            server.error = LOCAL
+
+    def _server_connected(self, data: server_hooks.ServerConnectionHookData, seat: LaneSeat) -> None:
+        """Once more, with the address that was connected to; the handler cuts a connection with an error."""
+        host, port = _address(data.server)
+        if data.server.peername is None or not seat.may_reach(host, port, data.server.peername[:1]):
+            data.server.error = LOCAL
 
     def _start_client(self, data: tls.TlsData, seat: LaneSeat) -> None:
         interception = self._table.rules.interception.get(seat.bound.name)

@@ -25,6 +25,10 @@ from mitmproxy.proxy.layers.tcp import TCPLayer
 
 from proxy import http_marks as marks
 from proxy.http_request import RequestHalf
+from proxy.refusals import REFUSALS
+
+KILLED = "Connection killed: "
+"""The host's words before the error that a hook gave a connection."""
 
 
 class ResponseHalf(RequestHalf):
@@ -156,10 +160,13 @@ class ResponseHalf(RequestHalf):
 
     def handle_protocol_error(self, event: events.Event) -> CommandGenerator[None]:
         """Counts what the upstream did wrong, then ends the exchange as the host does."""
+        if isinstance(event, ResponseProtocolError) and event.message.removeprefix(KILLED) in REFUSALS:
+            event.message = event.message.removeprefix(KILLED)
         if isinstance(event, ResponseProtocolError) and self.server_state != self.state_errored:
             connecting = event.code is ErrorCode.CONNECT_FAILED
             word = "upstream-unreachable" if connecting else event.message
-            self.seat.upstream_failed(word, event.message if connecting else "")
+            if not connecting or event.message not in REFUSALS:
+                self.seat.upstream_failed(word, event.message if connecting else "")
         if isinstance(event, RequestProtocolError | ResponseProtocolError):
             yield from super().handle_protocol_error(event)
 

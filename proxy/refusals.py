@@ -59,6 +59,11 @@ REFUSALS: Mapping[str, Refusal] = {
         "Destination not listed",
         "The destination is in none of the lane's destinations: list its host in the policy.",
     ),
+    "local-destination": Refusal(
+        403,
+        "Destination not allowed",
+        "The destination is this machine itself, or its link: list its host by that very name in a destination.",
+    ),
     # What came back from the upstream, or did not.
     "upstream-unreachable": Refusal(
         502, "Upstream unreachable", "No connection to the upstream of this lane could be made."

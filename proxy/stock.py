@@ -34,6 +34,7 @@ LIMITS = (
     "raw TCP and UDP, WebSocket messages after a switch, and whatever ignore_hosts or rawtcp let through",
     "bodies that stream_large_bodies or another addon streams: they leave before the gate is asked",
     "other addons, which may change a message after the gate has let it pass",
+    "a forward lane's destinations that lead back to this machine",
     "limits on header blocks, connections and slow clients; HTTP/1 trailers, at which the host breaks",
     "mitmweb and mitmproxy, which keep and show every flow, card numbers included; so do saved flows and its log",
 )
