@@ -6,6 +6,7 @@ import gzip
 import json
 import random
 from collections.abc import Mapping
+from pathlib import Path
 
 from aiohttp import web
 
@@ -83,6 +84,20 @@ def anything(received: Received) -> web.StreamResponse:
     return accepts(received)
 
 
+SHOP_PAGE = Path(__file__).with_name("shop_page.html").read_bytes()
+
+
+def shop(received: Received) -> web.Response:
+    """The checkout page, and thanks for what is posted from it."""
+    if received.method == "POST":
+        return web.Response(text="<!DOCTYPE html><p>ありがとうございます</p>", content_type="text/html")
+    if not received.target.startswith("/checkout"):
+        return web.Response(status=404)
+    answer = web.Response(body=SHOP_PAGE, content_type="text/html", charset="utf-8")
+    answer.set_cookie("session", "8d0f6c0a5b7e4d0f9a1b2c3d4e5f6071", httponly=True)
+    return answer
+
+
 ANSWERS: Mapping[str, Answer] = {
     "loki": loki,
     "hec": hec,
@@ -93,5 +108,5 @@ ANSWERS: Mapping[str, Answer] = {
     "search": elasticsearch,
     "store": anything,
     "events": anything,
-    "shop": accepts,
+    "shop": shop,
 }

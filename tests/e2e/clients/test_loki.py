@@ -1,4 +1,4 @@
-"""Loki: the push API as python-logging-loki and as promtail speak it."""
+"""Loki: the push API as python-logging-loki speaks it, and as promtail does in JSON and in protobuf."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import logging
 import time
 import uuid
 
+import cramjam
 import logging_loki
 import pytest
 import requests
 
+from tests.e2e.clients.loki_push import PushRequest
 from tests.e2e.clients.stage import MASKED, PAN, Stage
 
 PATH = "/loki/api/v1/push"
@@ -82,4 +84,44 @@ def test_promtail_leaking(stage):
     body = push(CLEAN[0], f"card {PAN} declined", json.dumps({"pan": int(PAN)}))
     assert post(stage, body).status_code == 204
     assert lines(stage) == [CLEAN[0], f"card {MASKED} declined", json.dumps({"pan": MASKED})]
+    assert stage.verdicts("loki") == ["redact"]
+
+
+def post_protobuf(stage: Stage, *messages: str) -> bytes:
+    """A push in protobuf and snappy, which is what promtail sends unless told otherwise; what was sent, in plain."""
+    push = PushRequest()
+    stream = push.streams.add(labels='{app="shop", pod="shop-6f7c9d8b5d-x2x7q"}', hash=11846922335129283410)
+    for message in messages:
+        entry = stream.entries.add(line=message)
+        entry.timestamp.seconds, entry.timestamp.nanos = 1763769600, 123456789
+        entry.structuredMetadata.add(name="trace_id", value="4bf92f3577b34da6a3ce929d0e0e4736")
+    body = push.SerializeToString()
+    answer = requests.post(
+        stage.url("loki", PATH),
+        bytes(cramjam.snappy.compress_raw(body)),
+        headers={"Content-Type": "application/x-protobuf", "User-Agent": "promtail/3.5.0"},
+        timeout=20,
+    )
+    assert answer.status_code == 204
+    return body
+
+
+def pushed(stage: Stage) -> bytes:
+    return bytes(cramjam.snappy.decompress_raw(stage.sinks["loki"].only().body))
+
+
+def test_protobuf_clean(stage):
+    sent = post_protobuf(stage, *CLEAN * 20)
+    assert pushed(stage) == sent
+    assert stage.records() == []
+
+
+def test_protobuf_leaking(stage):
+    """The third line changes its length, and with it the lengths around it."""
+    post_protobuf(stage, CLEAN[0], f"card {PAN} declined", json.dumps({"pan": int(PAN), "cvv": "1234"}), *CLEAN * 20)
+    (stream,) = PushRequest.FromString(pushed(stage)).streams
+    masked = [f"card {MASKED} declined", json.dumps({"pan": MASKED, "cvv": "***"})]
+    assert [entry.line for entry in stream.entries] == [CLEAN[0], *masked, *CLEAN * 20]
+    assert {entry.structuredMetadata[0].value for entry in stream.entries} == {"4bf92f3577b34da6a3ce929d0e0e4736"}
+    assert stream.hash == 11846922335129283410
     assert stage.verdicts("loki") == ["redact"]
