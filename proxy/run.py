@@ -1,7 +1,7 @@
 """``sekisho run``: builds every object once, by hand, serves, and ends as it was told to.
 
-Exit codes: 0 ended by a signal; 2 a policy, key, certificate, recognizer or audit file that cannot be used; 3 an
-address that is taken.
+Exit codes: 0 ended by a signal; 2 a policy, key, certificate or recognizer file that cannot be used; 3 an address that
+is taken, or an audit file that cannot be opened or written.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from aiohttp.web import AppRunner
 
 from detectors.inspector import Inspector
 from detectors.presidio import RecognizerError
@@ -66,24 +68,26 @@ def main(policy_path: Path, workers: int = 1) -> int:
         sidecar = build(policy_path)
     except (PolicyError, BadInput) as error:
         return _refuse(BAD_INPUT, str(error))
+    except AuditError as error:
+        return _refuse(NO_START, str(error))
     try:
         return asyncio.run(_serve(sidecar))
-    except (TlsFileError, AuditError) as error:
+    except TlsFileError as error:
         return _refuse(BAD_INPUT, str(error))
-    except (StartError, AdminError) as error:
+    except (StartError, AdminError, AuditError) as error:
         return _refuse(NO_START, str(error))
     finally:
         sidecar.audit.close()
 
 
 def build(policy_path: Path) -> Sidecar:
-    """Reads every file and makes every part. Raises ``PolicyError`` or ``BadInput``."""
+    """Reads every file and makes every part. Raises ``PolicyError``, ``BadInput`` or ``AuditError``."""
     policy = load(policy_path)
     try:
         key = read_key(policy.audit.fingerprint_key_file)
         inspector = Inspector(fingerprint_key=key, recognizers=policy.recognizers)
         audit = JsonLinesAudit(policy.audit.path, key)
-    except (KeyFileError, RecognizerError, AuditError) as error:
+    except (KeyFileError, RecognizerError) as error:
         raise BadInput(str(error)) from None
     meter = PrometheusMeter(version=_version(), entities=inspector.team_entities)
     guard = Guard(policy=policy, inspector=inspector, meter=meter, audit=audit)
@@ -111,15 +115,12 @@ async def _serve(sidecar: Sidecar) -> int:
     loop = asyncio.get_running_loop()
     for number, event in ((signal.SIGTERM, stop), (signal.SIGINT, stop), (signal.SIGHUP, again)):
         loop.add_signal_handler(number, event.set)
-    listen = sidecar.guard.policy.admin.listen
-    await host.start()
+    sidecar.guard.note("start")  # before the first byte of traffic: what cannot be recorded does not happen
     try:
-        app = admin_app(render=sidecar.meter.render, readiness=lambda: sidecar.readiness(host), host=listen.host)
-        admin = await serve_admin(app, listen.host, listen.port)
-    except AdminError:
-        await host.drain(0)
+        admin = await _open(sidecar, host)
+    except (StartError, AdminError):
+        _note_stop(sidecar)
         raise
-    sidecar.guard.note("start")
     for lane, (address, port) in host.addresses.items():
         logger.info("lane %s listens on %s:%d", lane, address, port)
     watch = asyncio.create_task(_watch(sidecar.path, again))
@@ -132,9 +133,25 @@ async def _serve(sidecar: Sidecar) -> int:
             await task
     await host.drain(GRACE_SECONDS)
     await admin.cleanup()
+    _note_stop(sidecar)
+    return OK
+
+
+async def _open(sidecar: Sidecar, host: Host) -> AppRunner:
+    """Opens the lanes, then the admin server. Raises ``StartError`` or ``AdminError``, with nothing left open."""
+    listen = sidecar.guard.policy.admin.listen
+    await host.start()
+    try:
+        app = admin_app(render=sidecar.meter.render, readiness=lambda: sidecar.readiness(host), host=listen.host)
+        return await serve_admin(app, listen.host, listen.port)
+    except AdminError:
+        await host.drain(0)
+        raise
+
+
+def _note_stop(sidecar: Sidecar) -> None:
     with contextlib.suppress(AuditError):
         sidecar.guard.note("stop")
-    return OK
 
 
 async def _watch(path: Path, changed: asyncio.Event) -> None:

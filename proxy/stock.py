@@ -21,6 +21,7 @@ from mitmproxy.proxy.mode_specs import ProxyMode, RegularMode, ReverseMode
 
 from proxy import http_marks as marks
 from proxy.addon import Gate
+from proxy.audit import AuditError
 from proxy.handler import place
 from proxy.http_request import refusal_response
 from proxy.message import Direction
@@ -66,7 +67,7 @@ class Stock:
             raise exceptions.OptionsError(f"no policy: --set {OPTION}=FILE, or {VARIABLE}=FILE in the environment")
         try:
             sidecar = build(Path(name))
-        except (PolicyError, BadInput) as error:
+        except (PolicyError, BadInput, AuditError) as error:
             raise exceptions.OptionsError(str(error)) from None
         self._sidecar = sidecar
         self._gate = Gate(sidecar.guard, self._workers, sidecar.meter)

@@ -11,8 +11,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from detectors.model import Finding
 from proxy import run
+from proxy.audit import AuditError
 from proxy.run import BAD_INPUT, NO_START, OK, BadInput, build, main
+from tests.proxy.guard_parts import message
 from tests.sidecar import free_port, policy_document, write_policy
 
 LANE = {"name": "logs", "upstream": "http://127.0.0.1:9", "role": "logging"}
@@ -152,8 +155,29 @@ def test_an_audit_file_that_was_tampered_with(tmp_path, capsys):
     (tmp_path / "var").mkdir()
     (tmp_path / "var" / "audit.jsonl").write_text('{"kind": "start"}\n')
     code, said = refused(capsys, tmp_path, LANE)
-    assert code == BAD_INPUT
+    assert code == NO_START
     assert "audit.jsonl" in said
+
+
+def test_a_start_that_cannot_be_recorded(tmp_path, capsys, monkeypatch):
+    """A disk that is full by then: no lane has listened, and the operator reads why."""
+
+    def full(*_):
+        raise AuditError("audit file audit.jsonl: No space left on device")
+
+    started = []
+    monkeypatch.setattr(run.JsonLinesAudit, "append", full)
+    monkeypatch.setattr(run.Host, "start", started.append)
+    code, said = refused(capsys, tmp_path, LANE)
+    assert (code, started) == (NO_START, [])
+    assert said == "sekisho: audit file audit.jsonl: No space left on device\n"
+
+
+def test_the_start_is_on_record_before_a_lane_listens(tmp_path, capsys, taken):
+    """And that it came to nothing."""
+    assert refused(capsys, tmp_path, {**LANE, "listen": taken})[0] == NO_START
+    lines = (tmp_path / "var" / "audit.jsonl").read_text().splitlines()
+    assert [json.loads(line)["kind"] for line in lines] == ["start", "stop"]
 
 
 def test_a_self_check_that_fails_is_not_ready(tmp_path, monkeypatch):
@@ -173,3 +197,32 @@ def test_bad_recognizers(tmp_path):
     document = policy_document(tmp_path, [LANE], recognizers=["own.yaml"])
     with pytest.raises(BadInput):
         build(write_policy(tmp_path, document)).audit.close()
+
+
+@pytest.mark.parametrize("content", ["recognizers: 5\n", "recognizers: [\n", "recognizers: [{name: x}]\n"])
+def test_bad_recognizers_are_named(tmp_path, capsys, content):
+    (tmp_path / "own.yaml").write_text(content)
+    code, said = refused(capsys, tmp_path, LANE, recognizers=["own.yaml"])
+    assert code == BAD_INPUT
+    assert "own.yaml" in said
+
+
+def test_entities_of_the_team_have_series_of_their_own(tmp_path):
+    row = "{name: x, supported_entity: MY_ID, patterns: [{name: p, regex: 'ID-[0-9]{6}', score: 0.9}]}"
+    (tmp_path / "own.yaml").write_text(f"recognizers: [{row}]\n")
+    sidecar = build(write_policy(tmp_path, policy_document(tmp_path, [LANE], recognizers=["own.yaml"])))
+    try:
+        found = Finding("MY_ID", "", "high", test=False, masked="***", fingerprint="", path="", trail=(), start=0, end=1)
+        sidecar.meter.violation(message(b"", lane="logs"), "retention", found, "block", "")
+        assert b'entity="MY_ID"' in sidecar.meter.render()[0]
+    finally:
+        sidecar.audit.close()
+
+
+def test_a_start_says_what_listens_and_nothing_else(start_sidecar):
+    """Libraries that name their parts at start would drown it."""
+    sidecar = start_sidecar([LANE])
+    said = sidecar.output().decode()
+    assert "lane logs listens on" in said
+    assert [line for line in said.splitlines() if " INFO " in line and " sekisho: " not in line] == []
+    assert "recognizer" not in said.lower()
