@@ -38,11 +38,16 @@ class Recognition:
             budget.check_time()
             prefix = label if start == 0 else b""
             text = (prefix + view.data[start:end]).decode("utf-8", "surrogateescape")
+            self.read(view, text, start - len(prefix))
             if not any(True for look in _FIRST_LOOK for _ in look(text)):
                 continue  # the engine costs a hundred times as much, and runs these same recognizers
             found = self._presidio.ours(text)
             ends = [item.end for item in found if item.entity == PAN and item.confidence == "high"]
             yield from self._findings(view, text, [*found, *beside.after(text, ends)], start - len(prefix))
+
+    def read(self, view: View, text: str, shift: int) -> None:
+        """Called with each text that the recognizers are given: character 0 stands at byte ``shift`` of ``view``. For
+        those who explain findings; nothing is done with it here."""
 
     def team(self, view: View) -> Iterator[Finding]:
         """What the team's recognizers find in the whole of ``view``."""
@@ -63,11 +68,8 @@ class Recognition:
                 return
 
     def _findings(self, view: View, text: str, found: Iterable[Recognized], shift: int) -> Iterator[Finding]:
-        plain = text.isascii()
         for item in found:
-            before = item.start if plain else _bytes(text[: item.start])
-            start = before + shift
-            end = start + (item.end - item.start if plain else _bytes(text[item.start : item.end]))
+            start, end = span_of(text, item.start, item.end, shift)
             if start < 0 or end > len(view.data):
                 continue  # in the label: the name's own view tells it
             yield self._finding(view, item, start, end)
@@ -93,6 +95,13 @@ class Recognition:
             leaf_start=start,
             leaf_end=end,
         )
+
+
+def span_of(text: str, start: int, end: int, shift: int) -> tuple[int, int]:
+    """The bytes of the view that characters ``start`` to ``end`` of a text at ``shift`` stand for; negative in a label."""
+    if not text.isascii():
+        start, end = _bytes(text[:start]), _bytes(text[:end])
+    return start + shift, end + shift
 
 
 def _bytes(text: str) -> int:

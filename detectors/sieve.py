@@ -15,7 +15,7 @@ from typing import Any
 
 import hyperscan
 
-from detectors.patterns import PATTERNS
+from detectors.patterns import PATTERNS, Pattern
 
 MAX_HITS = 100_000
 """Hits of one pass before the sieve gives up: text made only of digits must not buy unbounded work."""
@@ -33,10 +33,10 @@ class Hits:
 class Sieve:
     """The compiled patterns. Safe to use from several threads: each gets scratch space of its own."""
 
-    def __init__(self) -> None:
-        self._kinds = tuple(row.kind for row in PATTERNS)
+    def __init__(self, rows: Sequence[Pattern] = PATTERNS) -> None:
+        self._kinds = tuple(row.kind for row in rows)
         self._patterns = _Compiled(
-            [(row.expression, hyperscan.HS_FLAG_CASELESS if row.caseless else 0) for row in PATTERNS]
+            [(row.expression, hyperscan.HS_FLAG_CASELESS if row.caseless else 0) for row in rows]
         )
 
     def quiet(self, data: bytes) -> bool:

@@ -130,6 +130,26 @@ def check(
 
 
 @app.command()
+def explain(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The file to look into; - for standard input.")],
+    as_json: JsonOption = False,
+    content_type: Annotated[str, typer.Option(metavar="TYPE", help="Its media type, as a message would say.")] = "",
+    content_encoding: Annotated[str, typer.Option(metavar="CODING", help="Its content encoding, such as gzip.")] = "",
+) -> None:
+    """Tell of each number in a file why it is a card number, why it is doubtful, or why it is none.
+
+    Exits with 1 if card data was found or bytes could not be read. Prints at most the first six and last four digits.
+    """
+    from proxy.explain import main as tell  # noqa: PLC0415 - loads the recognizer engine
+
+    try:
+        code = tell(file, as_json=as_json, content_type=content_type, content_encoding=content_encoding)
+    except OSError as error:
+        _fail(f"{file}: cannot be read: {error.strerror or type(error).__name__}", BAD_INPUT)
+    raise typer.Exit(code)
+
+
+@app.command()
 def schema() -> None:
     """Print the JSON Schema of the policy file, for editors.
 

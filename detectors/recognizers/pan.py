@@ -182,7 +182,7 @@ def _rejection(digits: bytes, rows: Sequence[Issuer], *, sound: bool, published:
     if published:
         return ()
     if not rows:
-        begun = beginning(digits)
+        begun = [row for row in beginning(digits) if row.bare]
         return (f"length: {len(digits)} digits, no {begun[0].brand} card" if begun else "issuer: no brand begins so",)
     if not sound and all(row.luhn_required for row in rows):
         return ("luhn: wrong check digit",)
