@@ -6,25 +6,59 @@ A track swallows the card number inside it; a number seen both plain and through
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Iterator
 
 from detectors.model import TRACK_1, TRACK_2, Finding, View
 
 _WHOLE_FIRST = frozenset({TRACK_1, TRACK_2})
 
 
+Span = tuple[int, int]
+
+
 def settle(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """The findings that stand, in the order of the message."""
     kept: list[Finding] = []
-    taken: dict[int, list[tuple[int, int]]] = {}
+    taken: dict[int, list[Span]] = {}
+    alike: dict[tuple[str, str], dict[int, list[Finding]]] = {}
     for finding in sorted(findings, key=_precedence):
         view, start, end = _anchor(finding)
-        spans = taken.setdefault(id(view), [])
-        if any(start < there_end and end > there for there, there_end in spans):
+        places = alike.setdefault((finding.entity, finding.fingerprint), {})
+        if not _free(taken.setdefault(id(view), []), start, end):
             continue
-        spans.append((start, end))
+        if any(_same(finding, there) for place, others in places.items() if place != id(view) for there in others):
+            continue
+        insort(taken[id(view)], (start, end))
+        places.setdefault(id(view), []).append(finding)
         kept.append(finding)
     return tuple(sorted(kept, key=lambda f: (f.start, f.end, f.path, f.leaf_start)))
+
+
+def _free(spans: list[Span], start: int, end: int) -> bool:
+    """Whether ``[start, end)`` touches none of ``spans``, which are sorted and do not overlap."""
+    at = bisect_left(spans, (start, end))
+    return not (at < len(spans) and spans[at][0] < end) and not (at and spans[at - 1][1] > start)
+
+
+def _same(one: Finding, other: Finding) -> bool:
+    """Whether two findings of one number, read through different decoders, are of the same bytes: in the innermost
+    view that both hang in. (Base64 whose padding is percent-encoded reads as base64 with and without that.)"""
+    spans = dict(_chain(one))
+    for view, (start, end) in _chain(other):
+        if view in spans:
+            return spans[view][0] < end and start < spans[view][1]
+    return False
+
+
+def _chain(finding: Finding) -> Iterator[tuple[int, Span]]:
+    """The finding's span in its view and in every view around it, by the views' identity."""
+    view, start, end = finding.leaf, finding.leaf_start, finding.leaf_end
+    while view is not None:
+        yield id(view), (start, end)
+        if view.peel is not None:
+            start, end = view.peel.hook.locate(start, end)
+        view = view.parent
 
 
 def _precedence(finding: Finding) -> tuple[bool, bool, int, int, int]:

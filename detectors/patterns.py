@@ -140,8 +140,9 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern("percent", _PCT + rb"[0-9A-Fa-f][0-9]" + _NUMBER),
     Pattern("escape", rb"\\+(?:u[0-9A-Fa-f]{3}|x[0-9A-Fa-f])[0-9]" + _NUMBER),
     Pattern("percent", _PCT + _ALNUM_HEX),
-    # The first character of one escape, escaped in another way: %5Cu0034, %26%2352%3B, &amp;#52;, \u0026#52;, &#92;u0034
-    Pattern("percent", rb"%(?:25)*5[Cc](?:u00|x|%(?:25)*5[Cc])|%(?:25)*26(?:#|%(?:25)*23)|%(?:25)*3[Dd][3-7][0-9A-Fa-f]%"),
+    # The first character of one escape, escaped in another way: %5Cu0034, %26%2352%3B, &amp;#52;, \u0026#52;
+    Pattern("percent", rb"%(?:25)*(?:5[Cc](?:u00|x|%(?:25)*5[Cc])|3[Dd][3-7][0-9A-Fa-f]%)"),
+    Pattern("percent", rb"%(?:25)*26(?:amp(?:;|%(?:25)*3[Bb]))*(?:#|%(?:25)*23)"),
     Pattern("html", rb"&amp;(?:amp;)*(?:#|[a-z]{2,6};)|&#(?:37|92|38|x25|x26|x5c);", True),
     Pattern("escape", rb"\\+(?:u0026(?:#|\\+u0023)|u0025[2-7]|u005cu00|u003d[3-7][0-9a-f]\\+u003d)", True),
     Pattern("percent", rb"(?:" + _PCT_DIGIT + rb"){3}"),

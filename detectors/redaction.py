@@ -63,7 +63,7 @@ def _carry_out(body: bytes, edits: dict[int, list[Edit]], views: dict[int, View]
 
 def _of_number(view: View, edits: Sequence[Edit], numbers: Numbers) -> Sequence[Edit]:
     """Edits from below as edits of ``view``: a bare number may turn out to be hex of text."""
-    if view.peel is None or not view.peel.number:
+    if not _is_number(view):
         return edits
     text = b"0" if numbers == "zero" else b'"' + apply_edits(view.data, edits) + b'"'
     return (Edit(0, len(view.data), text),)
@@ -88,8 +88,21 @@ def _merged(edits: Sequence[Edit]) -> list[Edit]:
     return list({(edit.start, edit.end, edit.text): edit for edit in edits}.values())
 
 
+def _is_number(view: View) -> bool:
+    """Whether the view is a value of a document in which a mask must be quoted. A number in text that only begins like
+    JSON (``[info] 4111…``) stands between other things than JSON's own marks."""
+    if view.peel is None or view.parent is None or not view.peel.number:
+        return False
+    if view.peel.codec:
+        return True
+    start, end = view.peel.hook.locate(0, len(view.data))
+    before = view.parent.data[max(0, start - 64) : start].rstrip()[-1:]
+    after = view.parent.data[end : end + 64].lstrip()[:1]
+    return before in (b"", b":", b",", b"[") and after in (b"", b",", b"]", b"}") and bool(before) == bool(after)
+
+
 def _edit(finding: Finding, leaf: View, style: Style, numbers: Numbers) -> Edit:
-    if leaf.peel is not None and leaf.peel.number:
+    if _is_number(leaf):
         text = b"0" if numbers == "zero" else b'"' + _text(finding, leaf.data, style) + b'"'
         return Edit(0, len(leaf.data), text)
     return Edit(finding.leaf_start, finding.leaf_end, _text(finding, leaf.data, style))

@@ -15,7 +15,7 @@ _URL_SAFE = {ord("+"): b"+-", ord("/"): b"/_"}
 Class = frozenset[int]
 """A set of byte values."""
 
-_DIGIT_OR_SEP: Class = frozenset(b"0123456789 -._")
+_DIGIT_OR_SEP: Class = frozenset(b"0123456789 -._+")
 _ANY: Class = frozenset(range(256))
 _TELLS_NOTHING = 60
 _BREAK = rb"(?:\r?\n[ \t]?|\\+r\\+n|\\+n)?"

@@ -130,11 +130,11 @@ def hex_patterns() -> list[bytes]:
     """Expressions (for caseless rows) for numbers, card fields and other encodings in hexadecimal, in one run or in
     separate pairs; JSON and compression by their first bytes."""
     return [
-        rb"(?:3[0-9]){12}",
+        rb"(?:3[0-9]|2[0bde]|5f){13}",
         *(rb"(?:3[0-9]" + between + rb"){6}3[0-9]" for between in _HEX_SEPS),  # a dump breaks after eight bytes
         rb"(?:3[0-9]3[0-9] ){3}|(?:(?:3[0-9]){4} ){2}",
         rb"7b22(?:[2-7][0-9a-f]){5}",
-        rb"(?:^|[^0-9a-f])(?:1f8b08[0-9a-f]{20}|28b52ffd[0-9a-f]{12}|504b0304[0-9a-f]{20}|78(?:01|5e|9c|da)[0-9a-f]{96})",
+        rb"(?:^|[^0-9a-f])(?:1f8b08[0-9a-f]{20}|28b52ffd[0-9a-f]{12}|504b0304[0-9a-f]{20}|425a683[1-9]3141|fd377a585a00|78(?:01|5e|9c|da)[0-9a-f]{24})",
         *(_in_a_row(through_hex(shape)) for shape in (*_INSIDE, *KEYS)),
         *(_pairs(through_hex(shape), between) for shape in (_JSON, *KEYS) for between in _HEX_SEPS),
     ]

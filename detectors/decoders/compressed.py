@@ -30,8 +30,14 @@ from detectors.model import Ask, Gap, Peel
 MOST_CODINGS = 5
 """Labels of one Content-Encoding that are taken off. No server sends more than two."""
 
+_PRINTABLE = bytes((9, 10, 13, *range(32, 127)))
 _SHORTEST = 12
 """Bytes: less than the shortest card number cannot hold one."""
+
+
+def _reads_as_text(data: bytes) -> bool:
+    """Whether the first bytes are printable ASCII: some zlib headers are ("x^", "(S"), deflated data hardly ever is."""
+    return len(data) >= _SHORTEST and not data[:64].translate(None, _PRINTABLE)
 
 
 def _is_zlib(data: bytes) -> bool:
@@ -192,6 +198,6 @@ def peel(data: bytes, ask: Ask) -> Iterator[Peel | Gap]:
     got = CODINGS[name][0](data, ask.budget.room(len(data)), ask)
     if guessed and got.fault == "corrupt":
         return
-    if name == "deflate" and got.fault and len(got.data) < _SHORTEST:
+    if name == "deflate" and got.fault and (len(got.data) < _SHORTEST or _reads_as_text(data)):
         return
     yield from _peel(data, name, got, ask)

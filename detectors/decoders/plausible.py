@@ -5,10 +5,22 @@ from __future__ import annotations
 import re
 
 DIGITS = re.compile(rb"[0-9](?:[^0-9]{0,3}[0-9]){7}")
-"""Eight digits with at most three bytes between them: digits as separators, UTF-16 and UTF-32 and full-width forms leave them."""
+"""Eight digits with at most three bytes between them, as separators, UTF-16, UTF-32 and full-width forms leave them."""
 
-_MAGIC = (b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"x\x01", b"x\x5e", b"x\x9c", b"x\xda", b"PK\x03\x04",
-          b"BZh", b"\xfd7zXZ", b"\xff\x06\x00\x00sNaPpY", b"7z\xbc\xaf", b"Rar!")
+_MAGIC = (
+    b"\x1f\x8b\x08",
+    b"\x28\xb5\x2f\xfd",
+    b"x\x01",
+    b"x\x5e",
+    b"x\x9c",
+    b"x\xda",
+    b"PK\x03\x04",
+    b"BZh",
+    b"\xfd7zXZ",
+    b"\xff\x06\x00\x00sNaPpY",
+    b"7z\xbc\xaf",
+    b"Rar!",
+)
 _PRINTABLE = bytes((9, 10, 13, *range(32, 127)))
 
 

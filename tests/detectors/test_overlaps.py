@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import gzip
+from base64 import b64encode
+from urllib.parse import quote
 
 from detectors.model import PAN, TRACK_2
+from detectors.redaction import redact
 
 
 def test_a_track_swallows_its_number(inspector):
@@ -21,3 +24,16 @@ def test_findings_inside_something_compressed_do_not_swallow_each_other(inspecto
         ("411111******1111", 0, len(body)),
         ("555555******4444", 0, len(body)),
     ]
+
+
+def test_one_number_read_through_two_ways_of_decoding_is_one_finding(inspector):
+    body = quote(b64encode(b" 4111111111111111 x"), safe="").encode()
+    assert body.endswith(b"%3D")
+    (finding,) = inspector.inspect(body).findings
+    assert redact(body, [finding], "mask") is not None
+
+
+def test_the_same_number_twice_inside_something_compressed_stays_two(inspector):
+    coded = b64encode(b" 4111111111111111 x").decode()
+    body = gzip.compress(f'{{"a":"{coded}","b":"{coded}"}}'.encode())
+    assert [f.path for f in inspector.inspect(body).findings] == ["$.a", "$.b"]

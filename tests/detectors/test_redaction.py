@@ -59,6 +59,8 @@ def test_json_numbers(inspector, numbers, expected):
 
 
 CASES = {
+    "text that begins like JSON": (b"[ 4111111111111111 paid", "", "", b"[ 411111******1111 paid"),
+    "a list of numbers": (b"[1, 4111111111111111]", "", "", b'[1, "411111******1111"]'),
     "escapes elsewhere stay": (b'{"x":"\\u00e9\\/","a":"\\u0034111111111111111"}', JSON, "", b'{"x":"\\u00e9\\/","a":"411111******1111"}'),
     "json in json": (
         json.dumps({"m": json.dumps({"p": N})}).encode(), JSON, "", json.dumps({"m": json.dumps({"p": "411111******1111"})}).encode(),

@@ -69,7 +69,7 @@ def unwrapped(data: bytes, stack: list[Encoder]) -> str:
 
 
 def test_the_encoders_take_out_what_they_put_in():
-    text = "é「テスト」 <a&b> \"q\" = 4111111111111111 \\ %20"
+    text = 'é「テスト」 <a&b> "q" = 4111111111111111 \\ %20'
     for encoder in ENCODERS:
         assert encoder.decode(encoder.encode(text.encode())) == text.encode(), encoder.name
 
@@ -125,7 +125,16 @@ def test_what_presidio_finds_on_plain_text_is_found_through_the_sieve(team_inspe
     assert spans <= {(f.entity, f.start) for f in inspection.findings} or inspection.gaps
 
 
-WORDS = ("ROKI-123456", "himitsu", "会員タロウ", "4111111111111111", "tel 03-1234-5678", "foo@example.jp", "ab-ab", "x" * 30)
+WORDS = (
+    "ROKI-123456",
+    "himitsu",
+    "会員タロウ",
+    "4111111111111111",
+    "tel 03-1234-5678",
+    "foo@example.jp",
+    "ab-ab",
+    "x" * 30,
+)
 
 
 @FIXED
