@@ -28,10 +28,13 @@ log = logging.getLogger(__name__)
 class Ledger:
     """Writes to an audit sink and tells a meter."""
 
-    def __init__(self, meter: Meter, audit: AuditSink, quiet: Quiet) -> None:
+    def __init__(self, meter: Meter, audit: AuditSink, quiet: Quiet, clean: Quiet | None = None) -> None:
+        """``clean`` tells better than ``quiet`` what a record may say, and takes longer; it is asked only about a
+        message whose inspection came to an end."""
         self._meter = meter
         self._audit = audit
         self._quiet = quiet
+        self._clean = clean or quiet
         self._meter_failures = 0
 
     def passed(self, message: Message, size: int, seconds: float) -> None:
@@ -43,7 +46,7 @@ class Ledger:
         to record; ``None`` if it could not be recorded."""
         if not (verdict.violations or verdict.reported or verdict.gaps):
             return ""
-        return self._write(lambda: record.of_message(message, verdict, action, policy, self._quiet))
+        return self._write(lambda: record.of_message(message, verdict, action, policy, self._clean))
 
     def failure(self, message: Message, where: str, action: Action, policy: Policy) -> str | None:
         """Records and counts a message that could not be judged."""

@@ -243,6 +243,31 @@ def test_only_what_was_redacted_is_inspected_again(bench):
     assert bench.inspector.inspected == [b"/push", LEAK, LEAK.replace(PAN.encode(), b"411111******1111")]
 
 
+@pytest.mark.parametrize(
+    ("look", "shown"),
+    [
+        (lambda _: Inspection(), "6['cvv'].2"),
+        (lambda data: Inspection((finding(data),)), "***"),
+        (lambda _: GAP, "***"),
+        (boom, "***"),
+    ],
+    ids=["clean", "finding", "gap", "error"],
+)
+def test_a_place_that_the_sieve_has_doubts_about_is_inspected_before_it_is_hidden(bench, look, shown):
+    bench.inspector.hush = lambda data: b"cvv" not in data
+    bench.inspector.look = lambda data: look(data) if b"cvv" in data else Inspection((finding(data, "6['cvv'].2"),))
+    decision = bench.guard.check(message(LEAK))
+    assert json.loads(decision.problem)["findings"][0]["where"] == f"body {shown}"
+    assert bench.audit.events[0]["findings"][0]["path"] == shown
+
+
+def test_nothing_is_inspected_for_the_record_of_a_failure(bench):
+    bench.inspector.hush = lambda data: False
+    bench.guard.failed(message(LEAK), "timeout")
+    assert bench.inspector.inspected == []
+    assert bench.audit.events[0]["path"] == "/***"
+
+
 ERRORS = [AuditError("full"), OSError(28, "No space left on device"), RuntimeError(PAN)]
 
 

@@ -11,7 +11,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.sdk._logs import LoggerProvider
-from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExportResult
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -40,6 +40,8 @@ def log(stage, compression):
     """``log(body, **attributes)``, and at last ``log()`` to send them."""
     provider = LoggerProvider(resource=RESOURCE, shutdown_on_exit=False)
     exporter = OTLPLogExporter(endpoint=stage.url("otlp", "/v1/logs"), compression=compression, timeout=20)
+    results, export = [], exporter.export
+    exporter.export = lambda batch: results.append(export(batch)) or results[-1]
     provider.add_log_record_processor(BatchLogRecordProcessor(exporter))
     logger = provider.get_logger("shop.pay")
 
@@ -52,6 +54,7 @@ def log(stage, compression):
         )
         logger.emit(record)
 
+    log.results = results
     yield log
     provider.shutdown()
 
@@ -110,6 +113,25 @@ def test_logs_leaking(stage, log):
         ({"form": {"card_number": MASKED}}, {"raw": f'{{"cardNo": "{MASKED}"}}'}),
     ]
     assert stage.verdicts("otlp") == ["redact"]
+    (record,) = stage.records()
+    assert any("['card.number']" in found["path"] for found in record["findings"])
+
+
+def test_logs_with_a_security_code(stage, log):
+    """Shorter by a digit, which every message around it has to say."""
+    log({"card": {"number": PAN, "security_code": "1234"}}, cvv="1234")
+    log()
+    assert logged(stage) == [({"card": {"number": MASKED, "security_code": "***"}}, {"cvv": "***"})]
+    assert stage.verdicts("otlp") == ["redact"]
+
+
+def test_logs_with_a_number_that_is_an_integer(stage, log):
+    """No integer can show a mask: the export is refused, and the exporter knows."""
+    log("order paid", **{"card.number": int(PAN)})
+    log()
+    assert log.results == [LogRecordExportResult.FAILURE]
+    assert stage.sinks["otlp"].received == []
+    assert stage.verdicts("otlp") == ["block"]
 
 
 def test_spans_clean(stage, traces):
