@@ -33,7 +33,7 @@ def spoken(headers: Mapping[str, str], target: bytes, status: int, document: byt
     """(media type, body) of a refusal, for the client whose request had these ``headers`` and this ``target``.
 
     S3 clients look for XML with a ``Code`` and a ``Message``, and without it tell their user nothing but the status.
-    Clients that ask for JSON and nothing else, as Elasticsearch's does, may fail on a media type they did not ask for.
+    Clients that ask for JSON of their vendor's kind only, as Elasticsearch's does, fail on types they do not know.
     """
     if _S3_SIGNED.match(headers.get("authorization", "")) or _S3_PRESIGNED.search(target):
         return XML, _s3(status, json.loads(document))
@@ -53,8 +53,8 @@ def _s3(status: int, problem: Mapping[str, str]) -> bytes:
 
 
 def _wants_json(accept: str) -> bool:
-    """Whether some kind of JSON is asked for, and none of what would stand for a problem document."""
+    """Whether a vendor's kind of JSON is asked for, and nothing that would stand for a problem document."""
     kinds = {part.partition(";")[0].strip().lower() for part in accept.split(",")}
     if kinds & {"*/*", "application/*", MEDIA_TYPE.decode()}:
         return False
-    return any(kind == "application/json" or kind.endswith("+json") for kind in kinds)
+    return any(kind.startswith("application/vnd.") and kind.endswith("+json") for kind in kinds)

@@ -74,10 +74,11 @@ def test_other_services_of_the_same_signature_do_not():
         ("application/json, application/*;q=0.5", b"application/problem+json"),
         ("application/json, application/problem+json", b"application/problem+json"),
         ("text/plain", b"application/problem+json"),
-        ("application/json", b"application/json"),
-        ("Application/JSON; charset=utf-8, text/plain", b"application/json"),
+        ("application/json", b"application/problem+json"),
+        ("application/vnd.api+json, */*", b"application/problem+json"),
         ("application/vnd.elasticsearch+json;compatible-with=9", b"application/json"),
+        ("text/plain, Application/Vnd.Elasticsearch+JSON; compatible-with=8", b"application/json"),
     ],
 )
-def test_whoever_asks_for_json_alone_gets_it_by_that_name(accept, media):
+def test_whoever_asks_for_a_vendors_json_alone_gets_it_as_json(accept, media):
     assert spoken({"accept": accept}, b"/", 403, RAW) == (media, RAW)
