@@ -9,7 +9,7 @@ sieve cannot see into (compression, archives, binary messages) is opened first.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from itertools import chain
 
 from detectors.budget import Purse
@@ -22,6 +22,7 @@ from detectors.decoders import (
     charset,
     compressed,
     continuations,
+    dumps,
     encoded_words,
     envelope,
     escapes,
@@ -34,8 +35,11 @@ from detectors.decoders import (
     multipart,
     office,
     percent,
+    php,
     protobuf,
     quoted_printable,
+    sql,
+    table,
     xml_text,
 )
 from detectors.decoders.offsets import Cover
@@ -43,7 +47,7 @@ from detectors.decoders.survey import Survey
 from detectors.decoders.text import is_text
 from detectors.model import Ask, Decoder, Finding, Gap, Limits, OutOfTime, Peel, View
 from detectors.patterns import RECOGNIZE
-from detectors.recognition import Recognition
+from detectors.recognition import Neighbourhood, Recognition
 from detectors.sieve import Hits, Prefilter, Sieve
 from detectors.views import ancestors, child_of, label_of, span_in, within
 
@@ -65,6 +69,7 @@ TRANSFORMS: tuple[tuple[str, Decoder], ...] = (
     ("base32", base32.peel),
     ("hex", hexadecimal.peel),
     ("bytes", byte_lists.peel),
+    ("dump", dumps.peel),
 )
 """Kind of hit → the decoder that it calls for, of a whole view or of stretches of it. What one of them has taken for a
 stretch of its own is left alone by those behind it."""
@@ -154,7 +159,9 @@ class Walk:
             return
         claimed: list[tuple[int, int]] = []
         if view.content_type.startswith(_MULTIPART):
+            known = len(self.findings)
             claimed += self._children(view, multipart.peel(view.data, ask))
+            self._beside(view, multipart.peel, known)
         elif view.content_type == office.PART:
             list(self._children(view, office.peel(view.data, ask)))
         elif told and not is_text(view.data):
@@ -190,9 +197,10 @@ class Walk:
             team = self._team.hits(text)
             if team is not None:
                 wanted.update(lines.at(team) if team else (start for start, _ in lines.spans()))
+        known = len(self.findings)
         self._fields(view, form, sorted(wanted))
         if form.name != "protobuf":
-            self._beside(view, form.peel)
+            self._beside(view, form.peel, known)
         for start, end in found.deep:
             self._gap(view, Gap("too-deep", start, end))
         known = len(self.findings)
@@ -235,12 +243,14 @@ class Walk:
             self._gap(view, Gap("too-many-candidates", 0, len(view.data)))
         by_kind = _shifted(hits, len(label)) if hits is not None else {}
         wanted = sorted({end for ends in (*by_kind.values(), team or ()) for end in ends})
-        structure = structure_of(view, by_kind) if structured else None
-        if structure is not None:
+        known = len(self.findings)
+        for structure in structures_of(view, by_kind) if structured else ():
             claimed += self._children(view, structure(view.data, self._ask(view, wanted)))
-            self._beside(view, structure)
+            self._beside(view, structure, known)
         taken = Cover(claimed)
         free = {kind: [end for end in ends if end not in taken] for kind, ends in by_kind.items()}
+        if "html" in by_kind and b"&#" in view.data:
+            free["html"] = by_kind["html"]  # what a form takes for its separators are references in text
         _escaped_too(free, view.data)
         parts: list[tuple[int, int]] = []
         for kind, decoder in TRANSFORMS:
@@ -255,15 +265,18 @@ class Walk:
         if team is not None and (not team or any(end not in taken for end in team)):
             self.findings += self._recognition.team(view)
 
-    def _beside(self, view: View, structure: Decoder) -> None:
-        """Expiry, holder name and bare codes among the siblings of a card number just found in ``view``."""
-        numbers = [f for f in self.findings if f.confidence == "high" and f.leaf is not None and within(f.leaf, view)]
+    def _beside(self, view: View, structure: Decoder, known: int) -> None:
+        """Expiry, holder name and bare codes among the siblings of a card number just found in ``view``: behind the
+        ``known`` findings."""
+        found = self.findings[known:]
+        numbers = [f for f in found if f.confidence == "high" and f.leaf is not None and within(f.leaf, view)]
         if not numbers:
             return
+        around = Neighbourhood(numbers)
         for item in structure(view.data, self._ask(view, ())):
             self._purse.check_time()
             if isinstance(item, Peel) and item.key:
-                self.findings += self._recognition.beside(child_of(view, item), numbers)
+                self.findings += self._recognition.beside(child_of(view, item), around)
 
 
 def structure_of(view: View) -> Decoder | None:
@@ -272,6 +285,8 @@ def structure_of(view: View) -> Decoder | None:
     start = view.data[:64].lstrip(b" \t\r\n\xef\xbb\xbf")[:1]
     if start in (b"{", b"[") or ("json" in declared and start == b'"'):
         return json_text.peel
+    if declared in table.DECLARED:
+        return table.peel
     if start == b"<":
         return xml_text.peel
     if declared == "application/x-www-form-urlencoded" or form.looks_like(view.data):
@@ -279,6 +294,19 @@ def structure_of(view: View) -> Decoder | None:
     if declared == "application/x-cookie":
         return form.peel_cookies
     return json_text.peel if "json" in declared else None
+
+
+def structures_of(view: View, kinds: Container[str]) -> Iterator[Decoder]:
+    """The decoders that give names to a view's values: that of the whole, and those of serialized data, statements and
+    tables that the sieve saw in it."""
+    whole = structure_of(view)
+    if whole is not None:
+        yield whole
+    if "php" in kinds:
+        yield php.peel
+    if "table" in kinds and whole is not table.peel:
+        yield sql.peel
+        yield table.peel
 
 
 def _shifted(hits: Hits, by: int) -> dict[str, list[int]]:
@@ -297,6 +325,6 @@ def _escaped_too(free: dict[str, list[int]], data: bytes) -> None:
     """Letters of base64 or hex in a view with escapes may be cut by escapes, or begin right behind one whose own last
     characters look like letters of theirs (``%22NDEx``): the decoders of escapes are asked, too."""
     runs = [end for kind in ("base64", "base32", "hex") for end in free.get(kind, ())]
-    for mark, kind in ((b"%", "percent"), (b"\\", "escape"), (b"&", "html"), (b"=", "quoted-printable")):
+    for mark, kind in ((b"%", "percent"), (b"\\", "escape"), (b"&", "html"), (b"=3D", "quoted-printable")):
         if runs and mark in data:
             free.setdefault(kind, []).extend(runs)

@@ -7,7 +7,7 @@ Precedence, specific before general:
    ``envelope``; and messages that nobody declared. All their values are read in one pass (``survey``), and those that
    it points at are visited.
 2. ``charset``: everything after it reads UTF-8.
-3. Structure: ``multipart``, ``json``, ``xml``, ``form``. Each gives values their name and path, and decodes what the
+3. Structure: ``multipart``, ``json``, ``xml``, ``form``, ``php``, ``sql``, ``table``, ``dump``. Each gives values their name and path, and decodes what the
    format itself escapes, so that ``\u0034`` of a JSON string or ``%34`` of a form is never decoded twice. Where one of
    them yields something, the encodings below are tried on its values; on the view itself they find what is malformed.
 4. Encodings of any text: ``percent``, ``escape``, ``html``, ``base64``, ``hex``, ``fullwidth`` … They are
@@ -29,6 +29,7 @@ from detectors.decoders import (
     cbor,
     compressed,
     continuations,
+    dumps,
     encoded_words,
     envelope,
     escapes,
@@ -42,8 +43,11 @@ from detectors.decoders import (
     multipart,
     office,
     percent,
+    php,
     protobuf,
     quoted_printable,
+    sql,
+    table,
     xml_text,
 )
 from detectors.decoders import charset as _charset
@@ -84,6 +88,10 @@ DECODERS: tuple[Row, ...] = (
     Row("xml", xml_text.peel, ("html",), structural=True),
     Row("office", office.peel, ("office",)),
     Row("form", form.peel, ("percent",), structural=True),
+    Row("php", php.peel, (), structural=True),
+    Row("sql", sql.peel, ("sql",), structural=True),
+    Row("table", table.peel, ("csv",), structural=True),
+    Row("dump", dumps.peel, (), structural=True),
     Row("encoded-word", encoded_words.peel, ("encoded-word",)),
     Row("continuation", continuations.peel, ("continuation",)),
     Row("quoted-printable", quoted_printable.peel, ("quoted-printable",)),

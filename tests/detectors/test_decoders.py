@@ -42,7 +42,8 @@ SNIPPETS = [
     b"<a b='", b"'>", b"</a>", b"<![CDATA[", b"]]>", b"<!--", b"-->", b"\r\n", b"--x", b"--x--", b"Content-Type: text/plain\r\n",
     b'Content-Disposition: form-data; name="n"', b"\x1b$B", b"\x1b(B", b"#4", "４".encode(), "４".encode("cp932"), b"\xa3\xb4", b"4\x001\x00",
     b"\xff\xfe", b"\0", b"NDExMTExMTExMTExMTExMQ==", b"eyJhIjoxfQ.", b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"x\x9c", NUMBER.encode(), b"card", b" ", b"\n",
-    b"=34", b";", b"PK\x03\x04", b"34313131", b"34 31 31 ", b"[52, 49, ", b"=?utf-8?Q?41?=", b"=?utf-8?B?NDE=?=", b" ; a*0=4", b";a*1*=%31", b"GQYTCMJRGEYTCMJR",
+    b"=34", b";", b"PK\x03\x04", b"id,cvv\n", b"INSERT INTO t (a, cvv) VALUES (", b"'1'", b"(", b")", b",", b'a:2:{s:3:"cvv";', b's:3:"123";', b"i:5;", b"cvv: Some(", b"\t",
+    b"34313131", b"34 31 31 ", b"[52, 49, ", b"=?utf-8?Q?41?=", b"=?utf-8?B?NDE=?=", b" ; a*0=4", b";a*1*=%31", b"GQYTCMJRGEYTCMJR",
     gzip.compress(b"4111"),
     b"PK\x01\x02", b"PK\x05\x06" + bytes(18), b"\x0a\x10", b"\x0a\x12\x0a\x10", b"\x81\xa4card", b"\xb0", b"\xa1\x64card", b"\x70", b"\x7f\x64", b"\xcf\0\x0e\x9b",
     b"\x1b\0\x0e\x9b", b"\0\0\0\0\x10", b"\1\0\0\0\x08", b"\x10\x3c", b"\xff\x06\0\0sNaPpY", b"%PDF-1.7 /Filter >>stream\n", b"endstream", b"BZh91AY&SY",
@@ -73,7 +74,7 @@ def test_garbage_ends_in_children_and_gaps_that_know_their_place(name, peel, dat
         assert [end for _, end in places] == sorted(end for _, end in places)
         assert "4111" not in repr(item)
         edits = item.hook.wrap([Edit(0, len(child), b"#")])
-        if edits is not None:
+        if edits is not None and not item.framed:
             start, end = item.hook.locate(0, len(child))
             changed = apply_edits(data, edits)
             assert changed.startswith(data[: max(start - LONGEST_PREFIX, 0) if item.framed else start])
@@ -130,6 +131,15 @@ LONG = {
     "lists": b"[52, " * 20_000,
     "words": b"=?utf-8?Q?41=31?= " * 5_000,
     "pieces": b"a*0=4; a*1*=%31; " * 5_000,
+    "rows": b"id,card_no,cvv\n" + b'1,"4111 ""1111""",123\n' * 4_000,
+    "rows of nothing": b"cvv," * 25_000,
+    "inserts": b"INSERT INTO t (a, cvv) VALUES ('it''s', '123'), (1, 2); " * 1_800,
+    "half inserts": b"INSERT INTO t (" * 6_600,
+    "copy": b"COPY t (a, cvv) FROM stdin;\n" + b"1\t123\n" * 14_000,
+    "serialized": b"a:3000:{" + b's:3:"cvv";s:3:"123";' * 4_800 + b"}",
+    "serialized, open": b"a:9:{" * 20_000,
+    "wrapped": b'cvv: Some("123"), ' * 5_500,
+    "wrappings": b"cvv:s(" * 16_000,
     "blocks": b"NDExMTExMTExMTEx " * 6_000,
     "capitals": b"GQYTCMJRGEYTCMJR " * 6_000,
     "dots": b"eyJhbGciOi." * 9_000,
@@ -186,7 +196,7 @@ def test_no_text_takes_a_decoder_long(text):
 @pytest.mark.parametrize(("name", "text"), [
     ("json", "json"), ("xml", "xml"), ("form", "form"), ("multipart", "multipart"), ("percent", "percent"), ("escape", "every escape"),
     ("html", "references"), ("hex", "pairs"), ("bytes", "byte list"), ("encoded-word", "words"), ("continuation", "pieces"),
-    ("base32", "capitals"), ("base64", "base64"), ("fullwidth", "japanese"), ("charset shift_jis", "shift_jis"),
+    ("base32", "capitals"), ("table", "rows"), ("sql", "inserts"), ("php", "serialized"), ("dump", "wrapped"), ("base64", "base64"), ("fullwidth", "japanese"), ("charset shift_jis", "shift_jis"),
     ("charset utf-16", "utf-16"), ("charset iso-2022-jp", "iso-2022-jp"), ("unwrap gzip", "members"), ("cookies", "form"),
     ("protobuf", "protobuf"), ("msgpack", "records"), ("cbor", "chunks"), ("grpc", "frames"), ("office", "tags"),
     ("envelope", "items"),
@@ -201,7 +211,8 @@ def test_the_trail_is_what_the_table_says():
     samples = [b"%34", rb"\u0034\x34", b"&#52;", "４".encode(), b"NDExMTExMTExMTExMTExMQ==", gzip.compress(b"x"), b'{"a":"\\n"}', b"a=%34&b=1",
                b"<a>&#52;</a>", "４".encode("utf-16"), part_in_base64(), b"\0\0\0\0\x03\x0a\x01x", b"\x81\xa1a\xa1x",
                b"\xa1\x61a\x61x", b"<w:t>4</w:t><w:t>1</w:t>", zipped(1),
-               b"343131313131313131", b"[52, 49, 49, 49, 49, 49, 49]", b"GQYTCMJRGEYTCMJRGEYTCMJRGE======", b"=?utf-8?Q?4?=", b"a*0=4; a*1=1"]  # fmt: skip
+               b"343131313131313131", b"[52, 49, 49, 49, 49, 49, 49]", b"GQYTCMJRGEYTCMJRGEYTCMJRGE======", b"=?utf-8?Q?4?=", b"a*0=4; a*1=1",
+               b'a,cvv\n1,"""2"""', b"INSERT INTO t (cvv) VALUES ('1''2')"]  # fmt: skip
     seen = set()
     for row in DECODERS:
         for data in samples:
