@@ -1,28 +1,33 @@
 """More rows of the sieve: text encodings besides those that ``detectors.patterns`` spells out, names that stand apart
-from their values (columns, name/value pairs, dumps), and numbers in pieces."""
+from their values (columns, name/value pairs, dumps), and numbers in pieces.
+
+What begins a row decides what it costs: names and marks that few texts hold, not digits or quotes.
+"""
 
 from __future__ import annotations
 
 from detectors.sieve_through import base32_patterns, base64_stacks, hex_patterns
 
-_HH = rb"=(?:3[0-9]|[46][1-9A-F]|[57][0-9A])"
-_QP_SEP = rb"=(?:20|2[DE]|09|A0|C2=A0|E2=80=[89][0-9A-F]|E3=80=80)"
-_QP_DIGIT = rb"=EF=BC=9[0-9]|=82=?(?:[45][0-9A-F]|[O-X])|=A3=?B[0-9]"
-
 Row = tuple[str, bytes, bool]
 """Kind, expression, caseless: the fields of ``detectors.patterns.Pattern``."""
 
+_HH = rb"=(?:3[0-9]|[46][1-9A-F]|[57][0-9A])"
+_QP_SEP = rb"=(?:20|2[DE]|09|A0|C2=A0|E2=80=[89][0-9A-F]|E3=80=80)"
+_QP_DIGIT = rb"=EF=BC=9[0-9]|=82=?(?:[45][0-9A-F]|[O-X])|=A3=?B[0-9]"
 _SMALL = rb"(?:4[5-9]|5[0-7]|32)"
 _COMMAS = (rb",", rb", ", rb" ", rb",\r?\n[ \t]{0,12}")
 _BUFFER = rb"Buffer\\*[\"'][\s,]{0,32}\\*[\"']data\\*[\"'][\s:]{1,8}\["
 
-
-_CODE = rb"(?:cvv2?|cvc2?|cav2|csc|(?:security|sec|verification)[ _.-]?(?:code|cd|value|number)|(?:cvv|cvc)[ _.-]?(?:code|value|no))"
-_CARD = (
-    rb"(?:(?:card|cc)[ _.-]{0,3}(?:no|num|number|nr|pan)|[fd]?pan|primary[ _-]?account[ _-]?number|credit[ _-]?card)"
+_CODES = (
+    rb"cvv2?|cvc2?|cav2|csc|(?:security|sec|verification)[ _.-]?(?:code|cd|value|number)",
+    rb"(?:cvv|cvc)[ _.-]?(?:code|value|no)",
 )
-_JAPANESE = rb"(?:" + "|".join(("カード番号", "セキュリティコード", "カード確認番号")).encode() + rb")"
-_FIELD = rb"(?:" + _CODE + rb"|" + _CARD + rb"|" + _JAPANESE + rb")"
+_CARDS = (
+    rb"(?:card|cc)[ _.-]{0,3}(?:no|num|number|nr|pan)",
+    rb"[fd]?pan|primary[ _-]?account[ _-]?number|credit[ _-]?card",
+)
+_JAPANESE = tuple(name.encode() for name in ("カード番号", "セキュリティコード", "カード確認番号"))
+_FIELD = rb"(?:" + b"|".join((*_CODES, *_CARDS, *_JAPANESE)) + rb")"
 _TYPE = (
     rb"(?:(?:old|new|string|str|int|integer|number|text|raw|array|kvlist|bytes)?_?(?:val|value|values|string|int)|s|n|v"
     rb"|string|str|text|data|content|answer|default|current|previous|before|after|old|new|input|selected|type|span"
@@ -31,13 +36,23 @@ _TYPE = (
 _APART = rb"[^0-9A-Za-z]+"
 _DIGIT = rb"(?:[0-9]|\\u003[0-9]|\xef\xbc[\x90-\x99]|\xef\xbd|&#)"
 
+_CELL_BEGINS = rb"(?:^|[\n,;\t|(]|\\+[nrt]|%(?:2[c8]|0[9ad]|3b))[ \"'`\[\\]{0,4}(?:[a-z]{1,12}[ _.-]){0,2}"
+_CELL_ENDS = rb"[ \"'`\]\\]{0,4}(?:[,;\t|)\r\n]|\\+[nrt]|%(?:2[c9]|0[9ad]|3b))"
+_WRAP = (
+    rb"(?:[bu]\\*[\"']|(?:some|just|optional|string|str|int|int64|float|double|decimal|len)\s?[(\[{:=]|\(\*?string\)"
+    rb"|string\([0-9]{1,6}\)|(?:int|float)\(|protected\]|[a-z_]{1,40}\":private\]|0x[0-9a-f]{4,16}\)?|:\s?[0-9]{1,6}:\\*\")"
+)
+
 
 def apart() -> list[Row]:
-    """Names of card fields and their values with something between: types, tags, the other half of a pair."""
+    """Names of card fields and their values with something between: types, tags, the other half of a pair, a header."""
     return [
         ("pair", _FIELD + rb"(?:" + _APART + _TYPE + rb")+" + _APART + _DIGIT, True),
         ("pair", rb":\s{0,4}\\*[\"'](?:x[_-]|(?:credit|payment)?[_. -]?card[._-])?" + _FIELD + rb"\\*[\"']", True),
         ("pair", rb"[\[,]\s{0,8}\\*[\"'](?:x-)?" + _FIELD + rb"\\*[\"']\s{0,4},\s{0,8}\\*[\"']?[0-9]", True),
+        ("table", _CELL_BEGINS + _FIELD + _CELL_ENDS, True),
+        ("php", rb"(?:^|[;{|])s:[0-9]{1,6}:\\{0,4}\"", False),
+        ("dump", _FIELD + _APART + rb"(?:" + _WRAP + rb"[^0-9A-Za-z]*)+[0-9]", True),
     ]
 
 

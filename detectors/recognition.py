@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from detectors.keys import names
@@ -18,6 +19,18 @@ _WHOLE = 2048
 """Views up to this many bytes are read whole; longer ones in windows around the hits."""
 _BEFORE, _AFTER = 192, 128
 _FIRST_LOOK = (pan.recognize, security_code.recognize, track.recognize, pin_block.recognize)
+
+
+class Neighbourhood:
+    """Where a value stands beside one of some card numbers: in the same object, around it, or further inside."""
+
+    def __init__(self, numbers: Sequence[Finding]) -> None:
+        self._parents = {_parent(number.path) for number in numbers}
+        self._around = {place for parent in self._parents for place in _above(parent)}
+
+    def __contains__(self, path: str) -> bool:
+        parent = _parent(path)
+        return parent in self._around or not self._parents.isdisjoint(_above(parent))
 
 
 class Recognition:
@@ -54,10 +67,9 @@ class Recognition:
         text = view.data.decode("utf-8", "surrogateescape")
         yield from self._findings(view, text, self._presidio.team(text), 0)
 
-    def beside(self, view: View, numbers: Sequence[Finding]) -> Iterator[Finding]:
+    def beside(self, view: View, numbers: Neighbourhood) -> Iterator[Finding]:
         """The value ``view`` as a sibling of card ``numbers``, if its name and shape make it one."""
-        parent = _parent(view.path)
-        if not any(_related(parent, _parent(number.path)) for number in numbers):
+        if view.path not in numbers:
             return
         value = view.data.decode("utf-8", "surrogateescape")
         for name in names(view.path, view.key):
@@ -134,5 +146,12 @@ def _parent(path: str) -> str:
     return path[:cut] if cut > 0 else ""
 
 
-def _related(one: str, other: str) -> bool:
-    return one == other or (bool(one) and other.startswith(one)) or (bool(other) and one.startswith(other))
+_STEP = re.compile(r"[.\[/]")
+
+
+def _above(path: str) -> Iterator[str]:
+    """``path`` and everything that it is inside of."""
+    yield path
+    for step in _STEP.finditer(path):
+        if step.start():
+            yield path[: step.start()]

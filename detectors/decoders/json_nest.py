@@ -48,7 +48,9 @@ class _Level:
     """The name that the next value goes by; an array's elements go by the array's."""
     lent: Span
     """The name of the whole, for members that say nothing themselves: ``{"cvv": {"S": "123"}}``."""
-    silent: bool
+    text: bool = False
+    """It was opened where JSON has no value: what is inside is no JSON either."""
+    silent: bool = False
     """The whole is a member that says nothing: the name may stand one level further up."""
     called: Span = _NONE
     """The text beside that names the values: ``{"key": "cvv", "value": …}``; the element before in an array."""
@@ -76,15 +78,16 @@ class Nest:
         if self._levels and self._levels[-1].index != OBJECT:
             self._levels[-1].index += 1
 
-    def open(self, *, array: bool) -> None:
+    def open(self, *, array: bool, after_key: bool) -> None:
         self.value()
         if not self._levels:
-            self._levels.append(_Level(-1 if array else OBJECT, _NONE, _NONE, silent=False))
+            self._levels.append(_Level(-1 if array else OBJECT, _NONE, _NONE))
             return
         above = self._levels[-1]
         silent = self._says_nothing(above.key)
         lent = (above.called if above.called != _NONE else above.lent) if silent else above.key
-        self._levels.append(_Level(-1 if array else OBJECT, above.key if array else _NONE, lent, silent))
+        text = above.text or (above.index == OBJECT and not after_key)
+        self._levels.append(_Level(-1 if array else OBJECT, above.key if array else _NONE, lent, text, silent))
 
     def close(self) -> Iterator[Peel]:
         """Ends the innermost level; gives the values whose name did not come."""
@@ -126,6 +129,11 @@ class Nest:
     def level(self) -> int | None:
         """``OBJECT``, the index in an array, or ``None`` outside of any."""
         return self._levels[-1].index if self._levels else None
+
+    @property
+    def in_text(self) -> bool:
+        """Whether the document has turned out to be text with brackets."""
+        return bool(self._levels) and self._levels[-1].text
 
     @property
     def key_start(self) -> int | None:

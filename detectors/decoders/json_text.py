@@ -54,7 +54,7 @@ def _values(data: bytes, start: int, end: int, document: str, ask: Ask) -> Itera
             ask.budget.check_time()
         kind = token.lastindex
         if kind == _OPEN:
-            nest.open(array=token[5] == b"[")
+            nest.open(array=token[5] == b"[", after_key=after_key)
         elif kind == _CLOSE:
             yield from nest.close()
         elif kind == _KEY:
@@ -76,6 +76,8 @@ def _stands_as_value(data: bytes, token: re.Match[bytes], nest: Nest, *, after_k
     """Whether the token is where JSON has a value. Not so in ``[INFO] cardNo=4111 …`` or ``{cardNo=4111, …}``: that is
     text that begins like JSON, and it is read better as text, with the words around it."""
     if token.lastindex == _NUMBER and not _ENDS.match(data, token.end()):
+        return False
+    if nest.in_text:
         return False
     if nest.level is None:
         return _BLANK.match(data, token.end()) is not None and not data[: token.start()].strip()

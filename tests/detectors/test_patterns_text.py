@@ -26,6 +26,15 @@ POINTED_AT = {
         b"<key>cvc2</key>\n<string>123</string>", b'{"cvv":{"S":"123"}}', b'{\\"name\\":\\"card_number\\"}', b"<dt>Card No.</dt><dd>1234567890</dd>",
         "<td>セキュリティコード</td><td>123</td>".encode(), b'{"name": "payment.card.cvv"}',
     ],
+    "table": [
+        b"id,cvv,name\n1,123,x", b"id;card_no\n1;2", b"| id | Card No |", b"a\\tcvv\\n1\\t123", b"a%2Ccvv%0A1%2C123", b"INSERT INTO t (card_no, cvv) VALUES (1, 2)",
+        b"INSERT INTO t (`cvv`) VALUES (1)", b'"cvv"\n"1"', "カード番号,x\n1,2".encode(), b"payment_card_no\tx",
+    ],
+    "php": [b's:16:"4111"', b'a:1:{s:3:\\"cvv\\";i:1;}', b'x|s:1:"a"'],
+    "dump": [
+        b"'cvv': b'123'", b'cvv: Some("123")', b'["cvv"]=>\n  string(3) "123"', b"CVV:{String:123", b'cvv: (*string)(0xc000012345)((len=3) "123")',
+        b'"cvv":"Card":private]=>\n  string(3) "123"',
+    ],
     "continuation": [b"filename*0*=UTF-8''41;filename*1=11", b"f*1*=x"],
 }  # fmt: skip
 
@@ -43,6 +52,9 @@ QUIET = (
     b"00:1b:44:11:3a:b7 -> 10.0.0.1",
     b"AB:CD:EF:01:23:45:67:89:AB:CD:EF:01:23:45:67:89:AB:CD:EF:01",
     b'{"key":"http.method","value":{"stringValue":"GET"}},{"key":"net.peer.port","value":{"intValue":"443"}}',
+    b"a, b, c and d\nINSERT INTO orders (id, amount) VALUES (1, 1234)",
+    b"name: Some(123), port: int(8080), code: b'123'",
+    b'{"required":["name","amount"],"errors":"card declined, insufficient funds"}',
     b"<tr><th>Total</th><td>1234</td></tr>",
     b"a=30&b=41&c==42",
     b"alpha=1\nbeta=2\nbase64==\n12",
