@@ -13,11 +13,13 @@ from detectors.model import PAN, SENSITIVE_AUTHENTICATION_DATA, Budget, Finding,
 from detectors.presidio import OUR_ENTITIES, Presidio
 from detectors.recognizers import Recognized, beside, pan, pin_block, security_code, track
 from detectors.redaction import masked
+from detectors.split import Number
 from detectors.test_numbers import TEST_NUMBERS
 
 _WHOLE = 2048
 """Views up to this many bytes are read whole; longer ones in windows around the hits."""
 _BEFORE, _AFTER = 192, 128
+_PIECE, _OVERLAP = 4096, 256
 _FIRST_LOOK = (pan.recognize, security_code.recognize, track.recognize, pin_block.recognize)
 
 
@@ -79,6 +81,28 @@ class Recognition:
                 yield from self._findings(view, value, [found], 0)
                 return
 
+    def joined(self, number: Number, pieces: Sequence[tuple[View, int, int]]) -> Finding:
+        """A card number that stands in ``pieces``: the view and the span of each."""
+        (leaf, start, end), *more = pieces
+        roots = [view.to_root(low, high) for view, low, high in pieces]
+        return Finding(
+            entity=PAN,
+            brand=number.brand,
+            confidence=number.confidence,
+            test=number.digits in TEST_NUMBERS,
+            masked=masked(number.digits, 6).decode(),
+            fingerprint=self.fingerprint(number.digits),
+            path=leaf.path,
+            trail=leaf.trail,
+            start=min(low for low, _ in roots),
+            end=max(high for _, high in roots),
+            why=number.why,
+            leaf=leaf,
+            leaf_start=start,
+            leaf_end=end,
+            more=tuple(more),
+        )
+
     def _findings(self, view: View, text: str, found: Iterable[Recognized], shift: int) -> Iterator[Finding]:
         for item in found:
             start, end = span_of(text, item.start, item.end, shift)
@@ -121,7 +145,17 @@ def _bytes(text: str) -> int:
 
 
 def _windows(data: bytes, hits: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Stretches of ``data`` to read, none overlapping: from the line's start (192 bytes back at most) to its end (128
+    """Stretches of ``data`` to read around ``hits``. Long ones come in pieces that overlap by more than any number is
+    long, so that what one piece costs is bounded whatever the text; what two of them find is one finding."""
+    for start, end in _stretches(data, hits):
+        while end - start > _PIECE:
+            yield start, start + _PIECE
+            start += _PIECE - _OVERLAP
+        yield start, end
+
+
+def _stretches(data: bytes, hits: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Stretches of ``data``, none overlapping: from the line's start (192 bytes back at most) to its end (128
     bytes on at most). They are cut between digits only where a number would be longer than any card's."""
     if len(data) <= _WHOLE:
         yield 0, len(data)

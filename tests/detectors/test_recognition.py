@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from detectors import Limits
 
 N = "4111111111111111"
 
@@ -47,3 +51,19 @@ def test_invalid_utf8_around_a_number_hides_nothing(inspector):
 )
 def test_siblings_are_of_the_same_object_or_around_it(inspector, body, paths):
     assert [f.path for f in inspector.inspect((body % N).encode(), "application/json").findings] == paths
+
+
+@pytest.mark.parametrize("unit", [b"4111 1111 ", b"4 ", b"4111111111111111 ", b"41-", b"4111.1111.1111.1111-"])
+def test_text_made_of_digits_keeps_to_the_time_limit(inspector, unit):
+    body = unit * (400_000 // len(unit))
+    began = time.monotonic()
+    result = inspector.inspect(body, limits=Limits(seconds=2))
+    assert time.monotonic() - began < 20  # seconds, not minutes, on any machine
+    assert result.findings or result.gaps
+
+
+@pytest.mark.parametrize("at", range(3700, 4300, 35))
+def test_numbers_across_the_pieces_of_a_long_line_are_found_once(inspector, at):
+    body = b"a,4;b" * (at // 5) + b" " + N.encode() + b" a,4;" * 900
+    found = [(f.start, f.end) for f in inspector.inspect(body).findings if f.confidence == "high"]
+    assert found == [(at // 5 * 5 + 1, at // 5 * 5 + 17)]
