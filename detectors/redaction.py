@@ -93,7 +93,7 @@ def _is_number(view: View) -> bool:
     JSON (``[info] 4111…``) stands between other things than JSON's own marks."""
     if view.peel is None or view.parent is None or not view.peel.number:
         return False
-    if view.peel.codec:
+    if view.peel.codec or view.peel.framed:
         return True
     start, end = view.peel.hook.locate(0, len(view.data))
     before = view.parent.data[max(0, start - 64) : start].rstrip()[-1:]

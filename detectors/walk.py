@@ -146,14 +146,15 @@ class Walk:
             self._gap(view, Gap("too-deep", 0, len(view.data)))
             return
         ask = self._ask(view, ())
-        told = binary.declared_form(view.content_type)
+        told = binary.declared_form(view.content_type) if view.content_type else None
         found = told.survey(view.data, ask, declared=True) if told else None
         if told and found and found.substantial:
             self._message(view, told, found)
             return
-        if self._opened(view, ask):
+        opaque = binary.may_be_opaque(view.data)
+        if (opaque or view.content_type or envelope.may_be(view.data, "")) and self._opened(view, ask):
             return
-        guessed = binary.guess(view.data, ask)
+        guessed = binary.guess(view.data, ask) if opaque else None
         if guessed:
             self._message(view, *guessed)
             return
@@ -200,12 +201,13 @@ class Walk:
         known = len(self.findings)
         self._fields(view, form, sorted(wanted))
         if form.name != "protobuf":
-            self._beside(view, form.peel, known)
+            self._beside(view, form.peel, known, found.beside)
         for start, end in found.deep:
             self._gap(view, Gap("too-deep", start, end))
         known = len(self.findings)
-        self._look(view, label_of(view), found.solid, structured=is_text(view.data))
-        values = Cover(found.solid)
+        solid = found.solid
+        self._look(view, label_of(view), list(solid), structured=is_text(view.data))
+        values = Cover(solid)
         self.findings[known:] = [f for f in self.findings[known:] if span_in(f, view)[1] not in values]
 
     def _fields(self, view: View, form: binary.Form, wanted: Sequence[int]) -> None:
@@ -265,15 +267,15 @@ class Walk:
         if team is not None and (not team or any(end not in taken for end in team)):
             self.findings += self._recognition.team(view)
 
-    def _beside(self, view: View, structure: Decoder, known: int) -> None:
+    def _beside(self, view: View, structure: Decoder, known: int, hits: Sequence[int] | None = None) -> None:
         """Expiry, holder name and bare codes among the siblings of a card number just found in ``view``: behind the
-        ``known`` findings."""
+        ``known`` findings. ``hits``: where such values stand, if that is known."""
         found = self.findings[known:]
         numbers = [f for f in found if f.confidence == "high" and f.leaf is not None and within(f.leaf, view)]
-        if not numbers:
+        if not numbers or hits == []:
             return
         around = Neighbourhood(numbers)
-        for item in structure(view.data, self._ask(view, ())):
+        for item in structure(view.data, self._ask(view, sorted(hits or ()))):
             self._purse.check_time()
             if isinstance(item, Peel) and item.key:
                 self.findings += self._recognition.beside(child_of(view, item), around)

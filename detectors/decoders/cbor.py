@@ -52,7 +52,7 @@ def _chunks(data: bytes, at: int, start: int, kind: int, ask: Ask) -> Item | Non
             return None
         pieces.append(data[begin : begin + size])
         start = begin + size
-    return Item(kind, at, at + 1, start + 1, whole=b"".join(pieces)) if start < len(data) else None
+    return (kind, at, at + 1, start + 1, 0, b"".join(pieces)) if start < len(data) else None
 
 
 def _item(data: bytes, at: int, ask: Ask) -> Item | None:
@@ -62,19 +62,19 @@ def _item(data: bytes, at: int, ask: Ask) -> Item | None:
         return None
     if major == 7:
         if low == _ENDLESS:
-            return Item(BREAK, at, start, start)
+            return (BREAK, at, start, start, 0, None)
         real = whole(struct.unpack_from(_REALS[low], data, at + 1)[0]) if low in _REALS else 0
-        return Item(REAL if low in _REALS else OTHER, at, at if low in _REALS else start, start, real)
+        return (REAL, at, at, start, real, None) if low in _REALS else (OTHER, at, start, start, 0, None)
     if major == 6:
-        return Item(OTHER, at, start, start, -1) if value >= 0 else None
+        return (OTHER, at, start, start, 0, None) if value >= 0 else None
     kind = _KINDS[major]
     if kind in (ARRAY, MAP):
-        return Item(kind, at, start, start, value)
+        return (kind, at, start, start, value, None)
     if value < 0:
         return _chunks(data, at, start, kind, ask) if kind in (TEXT, BYTES) else None
     if kind in (TEXT, BYTES):
-        return Item(kind, at, start, start + value)
-    return Item(kind, at, at if kind == INTEGER else start, start, value if kind == INTEGER else 0)
+        return (kind, at, start, start + value, 0, None)
+    return (INTEGER, at, at, start, value, None) if kind == INTEGER else (OTHER, at, start, start, 0, None)
 
 
 def tokens(data: bytes, ask: Ask) -> Iterator[Item | None]:
@@ -87,13 +87,13 @@ def tokens(data: bytes, ask: Ask) -> Iterator[Item | None]:
         if not count & 1023:
             ask.budget.check_time()
         item = _item(data, at, ask)
-        if item is None or item.end > size:
+        if item is None or item[3] > size:
             yield None
             return
         tagged = data[at] >> 5 == 6
         if not tagged:
             yield item
-        at = item.end
+        at = item[3]
     if tagged:
         yield None
 

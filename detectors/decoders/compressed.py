@@ -97,6 +97,10 @@ MAGIC = ((b"\x1f\x8b\x08", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"), (snappy.MAGIC
 """First bytes -> compression. A zlib header is known by its check bits."""
 
 
+_FIRST = frozenset(bytes([byte]) for byte in range(256) if byte & 0x8F == 8 or byte in b"\x1f\x28\xff\x42\xfd\x5d")
+"""First bytes of all of them."""
+
+
 def codings(header: str) -> tuple[str, ...]:
     """The names in a Content-Encoding header, outermost first, lower case, aliases resolved, without identity."""
     names = [name.strip().lower() for name in header.split(",")]
@@ -168,6 +172,8 @@ def _stack(data: bytes, names: tuple[str, ...], ask: Ask) -> Iterator[Peel | Gap
 def announced(data: bytes) -> str:
     """The compression (a key of ``CODINGS``) that the first bytes announce; ``""``: none.
     Text may begin like deflate."""
+    if data[:1] not in _FIRST:
+        return ""
     for magic, name in MAGIC:
         if data.startswith(magic):
             return name

@@ -23,6 +23,7 @@ from detectors.decoders.offsets import Chain, Framed, Whole, side_by_side
 from detectors.model import Ask, Gap, Peel
 
 DECLARED = re.compile(r"application/grpc(?:-web)?(-text)?(?:\+([\w.-]+))?\s*(?:;|\Z)")
+PREFIX = "application/grpc"
 _ENCODING = re.compile(r";\s*grpc-encoding\s*=\s*\"?([\w-]+)", re.IGNORECASE)
 _HEAD = 5
 _COMPRESSED, _TRAILERS = 1, 0x80
@@ -90,8 +91,10 @@ def _plain(data: bytes) -> bytes | None:
 
 def peel(data: bytes, ask: Ask) -> Iterator[Peel | Gap]:
     """Each message of a body that is declared as gRPC; what is no whole message as it stands, and a Gap."""
+    if not data or not ask.content_type.startswith(PREFIX):
+        return
     declared = DECLARED.match(ask.content_type)
-    if not data or declared is None:
+    if declared is None:
         return
     format_ = declared[2] or "proto"
     kind = "application/x-protobuf" if format_ == "proto" else f"application/{format_}"

@@ -7,11 +7,10 @@ Paths: as JSON's: ``$.a[0].b``; of several items in a row the second is ``[1]$``
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any
 
 from detectors.decoders.naming import LONGEST, segment
 from detectors.decoders.offsets import Encode, Framed, Whole
@@ -27,19 +26,10 @@ _LEVELS = 32
 _FEW, _MANY, _MOST = 100, 10**12, 10**19
 
 
-class Item(NamedTuple):
-    """One item as its head tells it. There are many: a tuple costs a third of a dataclass."""
-
-    kind: int
-    at: int
-    """Offset of the head."""
-    start: int
-    end: int
-    """Span of what follows the head; of a number, of the whole item."""
-    number: int = 0
-    """Elements of an array, pairs of a map, the value of an integer or of a real number without a fraction."""
-    whole: bytes | None = None
-    """The content, where it does not stand there in one piece."""
+Item = tuple[int, int, int, int, int, bytes | None]
+"""One item as its head tells it: kind, offset of the head, span of what follows (of a number, of the whole item);
+elements of an array, pairs of a map, or the value of an integer or of a real number without a fraction; the content,
+where it does not stand there in one piece. There are very many: a plain tuple costs a tenth of a class."""
 
 
 Called = Mapping[int, str]
@@ -60,165 +50,153 @@ class Format:
     integer: Callable[[int], bytes]
 
 
-class _Frame:
-    """An array or map that is open: how many elements or pairs are missing, and where in it the next item stands."""
-
-    __slots__ = ("_step", "index", "key", "left", "mapping", "naming")
-
-    def __init__(self, *, mapping: bool, left: int, key: str) -> None:
-        self.mapping = mapping
-        self.left = left
-        self.key = key
-        self.index = -1
-        self.naming = mapping
-        self._step = ""
-
-    def name(self, key: str) -> None:
-        """What follows goes by ``key``."""
-        self.naming = False
-        self.key = key
-        self._step = ""
-
-    def step(self) -> str:
-        """Its part of a path. Names are spelled once, for everything below them."""
-        if not self.mapping:
-            return f"[{max(self.index, 0)}]"
-        if not self._step:
-            shown = segment(self.key)
-            quoted = shown.replace("\\", "\\\\").replace("'", "\\'")
-            self._step = f".{shown}" if _PLAIN_NAME.fullmatch(shown) else f"['{quoted}']"
-        return self._step
+_MAPPING, _LEFT, _NAMING, _KEY, _INDEX, _OWNER, _SHOWN = range(7)
+"""Places in a frame, an array or map that is open: whether it is a map; elements or pairs missing, -1 for those
+that end with a break; whether the next item is a name; the name of what comes; the elements so far; the name of what
+the frame stands in; the name as a path shows it."""
 
 
 class Nest:
     """Where in the stream the reader is."""
 
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self.frames: list[_Frame] = []
+    def __init__(self) -> None:
+        self.frames: list[list[Any]] = []
         self.documents = -1
         self.bare = False
         """Whether an item stood outside of every array and map."""
 
-    def place(self, item: Item) -> bool:
-        """Goes on to ``item``; whether that is the name of a pair."""
-        if not self.frames:
-            self.documents += 1
-            self.bare |= item.kind not in (ARRAY, MAP)
-            return False
-        frame = self.frames[-1]
-        if frame.mapping and frame.naming:
-            frame.name(self._name(item))
-            return item.kind not in (ARRAY, MAP)
-        frame.index += 1
-        frame.naming = frame.mapping
-        return False
-
-    def _name(self, item: Item) -> str:
-        if item.kind == INTEGER:
-            return str(item.number)
-        raw = item.whole if item.whole is not None else self._data[item.start : min(item.end, item.start + LONGEST)]
-        return raw.decode("utf-8", "replace") if item.kind in (TEXT, BYTES) else ""
-
-    def open(self, item: Item) -> None:
-        """Enters the array or map."""
-        self.frames.append(_Frame(mapping=item.kind == MAP, left=item.number, key=self.key))
-        self._leave()
-
-    def close(self, item: Item) -> bool:
-        """Behind a value: leaves what is complete. False: a break where nothing is to break."""
-        if item.kind == BREAK:
-            if not self.frames or self.frames[-1].left >= 0:
-                return False
-            self.frames.pop()
-        self._count()
-        return True
-
-    def _count(self) -> None:
-        if self.frames and (not self.frames[-1].mapping or self.frames[-1].naming):
-            self.frames[-1].left -= self.frames[-1].left > 0
-        self._leave()
-
-    def _leave(self) -> None:
-        while self.frames and not self.frames[-1].left and (not self.frames[-1].mapping or self.frames[-1].naming):
-            self.frames.pop()
-            above = self.frames[-1] if self.frames else None
-            if above is not None and above.left > 0 and (not above.mapping or above.naming):
-                above.left -= 1
-
     @property
     def key(self) -> str:
         """The name of the value here: elements of an array go by the array's."""
-        return self.frames[-1].key if self.frames else ""
+        return str(self.frames[-1][_KEY]) if self.frames else ""
 
     @property
     def parent(self) -> str:
         """The name of what the value stands in."""
-        named = [frame.key for frame in self.frames[-4:-1] if frame.mapping]
-        return named[-1] if named else ""
+        return str(self.frames[-1][_OWNER]) if self.frames else ""
+
+    @property
+    def mapping(self) -> bool:
+        """Whether the value is one of a map's."""
+        return bool(self.frames and self.frames[-1][_MAPPING])
+
+    def index(self, level: int) -> int:
+        """Which element of the array at ``level`` the value is, or stands in."""
+        return int(self.frames[level][_INDEX])
 
     def path(self) -> str:
         """The place of the item here."""
         shown = self.frames if len(self.frames) <= 2 * _LEVELS else self.frames[:_LEVELS]
-        steps = [frame.step() for frame in shown]
+        steps = [_step(frame) for frame in shown]
         if shown is not self.frames:
-            steps += ["..", *(frame.step() for frame in self.frames[-_LEVELS:])]
+            steps += ["..", *(_step(frame) for frame in self.frames[-_LEVELS:])]
         return (f"[{self.documents}]." if self.documents else "") + "$" + "".join(steps)
 
 
-def read(data: bytes, items: Items, ask: Ask) -> Iterator[tuple[Item, bool, Nest] | None]:
-    """Each text, byte string and number with whether it is a name, and where it stands; last ``None`` if the bytes
-    break or end too early."""
-    nest = Nest(data)
+def _step(frame: list[Any]) -> str:
+    if not frame[_MAPPING]:
+        return f"[{max(frame[_INDEX], 0)}]"
+    if not frame[_SHOWN]:
+        shown = segment(frame[_KEY])
+        quoted = shown.replace("\\", "\\\\").replace("'", "\\'")
+        frame[_SHOWN] = f".{shown}" if _PLAIN_NAME.fullmatch(shown) else f"['{quoted}']"
+    return str(frame[_SHOWN])
+
+
+def _name(data: bytes, item: Item) -> str:
+    kind, _, start, end, number, whole = item
+    if kind == INTEGER:
+        return str(number)
+    raw = data[start : min(end, start + LONGEST)] if whole is None else whole[:LONGEST]
+    return raw.decode("utf-8", "replace") if kind in (TEXT, BYTES) else ""
+
+
+def read(data: bytes, items: Items, ask: Ask, nest: Nest) -> Iterator[tuple[Item, bool] | None]:
+    """Each text, byte string and number with whether it is a name; ``nest`` knows where it stands. Last ``None`` if the
+    bytes break or end too early."""
+    frames = nest.frames
     for item in items(data, ask):
         if item is None:
             yield None
             return
-        if item.kind == BREAK:
-            if not nest.close(item):
+        kind = item[0]
+        if kind == BREAK:
+            if not frames or frames[-1][_LEFT] >= 0:
                 yield None
                 return
-            continue
-        naming = nest.place(item)
-        if item.kind in (ARRAY, MAP):
-            nest.open(item)
-            continue
-        yield item, naming, nest
-        nest.close(item)
-    if nest.frames:
+            frames.pop()
+        else:
+            naming = False
+            if not frames:
+                nest.documents += 1
+                nest.bare |= kind not in (ARRAY, MAP)
+            elif not frames[-1][_MAPPING]:
+                frames[-1][_INDEX] += 1
+            else:
+                naming = frames[-1][_NAMING]
+                frames[-1][_NAMING] = not naming
+                if naming:
+                    frames[-1][_KEY], frames[-1][_SHOWN] = _name(data, item), ""
+            if kind in (ARRAY, MAP):
+                frames.append(_opened(frames[-1] if frames else _OUTSIDE, item))
+                if item[4]:
+                    continue
+                frames.pop()
+            else:
+                yield item, naming
+        _count(frames)
+    if frames:
         yield None
 
 
-def _digits(item: Item, key: str) -> bytes:
+_OUTSIDE = (False, 0, False, "", 0, "", "")
+
+
+def _opened(above: Sequence[Any], item: Item) -> list[Any]:
+    mapping = item[0] == MAP
+    return [mapping, item[4], mapping, above[_KEY], -1, above[_KEY] if mapping else above[_OWNER], ""]
+
+
+def _count(frames: list[list[Any]]) -> None:
+    """Behind a value or a name: leaves what is complete."""
+    while frames:
+        frame = frames[-1]
+        if frame[_LEFT] < 0 or (frame[_MAPPING] and not frame[_NAMING]):
+            return
+        frame[_LEFT] -= 1
+        if frame[_LEFT]:
+            return
+        frames.pop()
+
+
+def _digits(number: int, key: str) -> bytes:
     """The digits of a number that is worth a look."""
-    return b"%d" % item.number if (_FEW if key else _MANY) <= item.number < _MOST else b""
+    return b"%d" % number if (_FEW if key else _MANY) <= number < _MOST else b""
 
 
 def survey(data: bytes, form: Format, ask: Ask, *, declared: bool, called: Called = NOBODY) -> Survey | None:
     """All values; ``None`` where the bytes are none of the format. Undeclared ones have to be arrays or maps, and hold
     something telling. ``called``: names that the items at these offsets go by."""
-    found = Survey()
-    nest = None
-    for step in read(data, form.items, ask):
-        if step is None:
+    found, nest = Survey(), Nest()
+    for step in read(data, form.items, ask, nest):
+        if step is None or (nest.bare and not declared):
             return None
-        item, naming, nest = step
-        if nest.bare and not declared:
-            return None
-        key = called.get(item.at) or ("" if naming else nest.key)
+        (kind, at, start, end, number, whole), naming = step
+        key = "" if naming else nest.key
+        if called and at in called:
+            key = called[at]
         label = found.label(nest.parent, key) if key else b""
-        if item.kind in (INTEGER, REAL):
-            digits = _digits(item, key)
+        if kind in (INTEGER, REAL):
+            digits = _digits(number, key)
             if digits:
-                found.text.add(label, digits, item.start, item.end)
-                found.telling |= len(digits) > 12
-        elif item.end > item.start:
-            content = data[item.start : item.end] if item.whole is None else item.whole
-            found.add(label, content, item.start, item.end, text=is_text(content))
+                found.number(label, digits, start, end)
+        elif end > start:
+            content = data[start:end] if whole is None else whole
+            found.add(label, content, start, end, text=is_text(content))
     return found if declared or found.telling else None
 
 
-def _number(form: Format, item: Item) -> Encode:
+def _number(form: Format) -> Encode:
     """Spells what becomes of a number: the zero of a strict schema, or the text that shows the mask."""
 
     def encode(text: bytes) -> bytes | None:
@@ -230,37 +208,40 @@ def _number(form: Format, item: Item) -> Encode:
     return encode
 
 
-def _peel(data: bytes, form: Format, item: Item, nest: Nest, key: str) -> Peel | None:
-    if item.kind in (INTEGER, REAL):
-        digits = _digits(item, key)
-        hook = Whole(item.at, item.end, digits, _number(form, item))
-        return Peel(form.codec, digits, hook, nest.path(), key, number=True, framed=True) if digits else None
-    head = form.text_head if item.kind == TEXT else form.bytes_head
-    if item.whole is not None:
-        pieces = Whole(item.at, item.end, item.whole, lambda text: head(len(text)) + text)
-        return Peel(form.codec, item.whole, pieces, nest.path(), key, framed=True)
-    content = data[item.start : item.end]
-    spell = head if item.kind != OTHER else _no_other
-    return Peel(form.codec, content, Framed(item.at, item.start, content, spell), nest.path(), key, framed=True)
+def _peel(data: bytes, form: Format, item: Item, path: str, key: str) -> Peel | None:
+    kind, at, start, end, number, whole = item
+    if kind in (INTEGER, REAL):
+        digits = _digits(number, key)
+        hook = Whole(start, end, digits, _number(form))
+        return Peel(form.codec, digits, hook, path, key, number=True, framed=True) if digits else None
+    head = form.text_head if kind == TEXT else form.bytes_head
+    if whole is not None:
+        pieces = Whole(at, end, whole, lambda text: head(len(text)) + text)
+        return Peel(form.codec, whole, pieces, path, key, framed=True)
+    content = data[start:end]
+    spell = head if kind != OTHER else _no_other
+    return Peel(form.codec, content, Framed(at, start, content, spell), path, key, framed=True)
 
 
 def _no_other(size: int) -> None:
     """Extension types keep their length: what is in them counts its bytes itself."""
 
 
-def _asked(item: Item, hits: Sequence[int]) -> bool:
-    i = bisect_left(hits, item.at)
-    return not hits or (i < len(hits) and hits[i] < max(item.end, item.at + 1))
-
-
 def peels(data: bytes, form: Format, ask: Ask, called: Called = NOBODY) -> Iterator[Peel | None]:
     """Each value that holds a hit; last ``None`` where the bytes break."""
-    for step in read(data, form.items, ask):
+    nest = Nest()
+    hits = [*ask.hits, len(data)]
+    following = iter(hits)
+    hit = next(following)
+    for step in read(data, form.items, ask, nest):
         if step is None:
             yield None
             return
-        item, naming, nest = step
-        if _asked(item, ask.hits) and item.end > item.at:
-            peel = _peel(data, form, item, nest, called.get(item.at) or ("" if naming else nest.key))
+        item, naming = step
+        _, at, _, end, _, _ = item
+        while hit < at:
+            hit = next(following)
+        if end > at and (hit < end or not ask.hits):
+            peel = _peel(data, form, item, nest.path(), called.get(at) or ("" if naming else nest.key))
             if peel is not None and peel.data:
                 yield peel

@@ -43,58 +43,68 @@ def whole(real: float) -> int:
     return int(real) if 0 < real < 10**16 and real == int(real) else 0
 
 
-def _item(data: bytes, at: int) -> Item | None:
-    """The item at ``at``, whatever is behind it."""
-    head = data[at]
-    start = at + 1
-    if head < 0x80 or head >= 0xE0:
-        return Item(INTEGER, at, at, start, head if head < 0x80 else 0)
-    if head < 0xA0:
-        return Item(MAP if head < 0x90 else ARRAY, at, start, start, head & 0x0F)
-    if head < 0xC0:
-        return Item(TEXT, at, start, start + (head & 0x1F))
-    if head in _SIZED:
-        kind, width = _SIZED[head]
-        size = int.from_bytes(data[start : start + width], "big")
-        start += width
-        return Item(kind, at, start, start, size) if kind in (ARRAY, MAP) else Item(kind, at, start, start + size)
-    if head in _INTEGERS:
-        width = _INTEGERS[head]
-        end = start + abs(width)
-        return Item(INTEGER, at, at, end, int.from_bytes(data[start:end], "big", signed=width < 0))
-    return _rare(data, at, head)
-
-
-def _rare(data: bytes, at: int, head: int) -> Item | None:
-    start = at + 1
-    if head in _REALS:
-        end = start + struct.calcsize(_REALS[head])
-        if end > len(data):
-            return None
-        return Item(REAL, at, at, end, whole(struct.unpack_from(_REALS[head], data, start)[0]))
-    if head in _EXTENSIONS:
-        width = _EXTENSIONS[head]
-        start += width + 1
-        return Item(OTHER, at, start, start + int.from_bytes(data[at + 1 : at + 1 + width], "big"))
-    if head in _FIXED_EXTENSIONS:
-        return Item(OTHER, at, start + 1, start + 1 + _FIXED_EXTENSIONS[head])
-    return Item(OTHER, at, start, start) if head != 0xC1 else None
-
-
 def tokens(data: bytes, ask: Ask) -> Iterator[Item | None]:
-    """Every item in order; ``None`` where one is none or breaks off."""
+    """Every item in order; ``None`` where one is none or breaks off. The frequent kinds come first."""
     at = count = 0
     size = len(data)
     while at < size:
         count += 1
         if not count & 1023:
             ask.budget.check_time()
-        item = _item(data, at)
-        if item is None or item.end > size:
+        head = data[at]
+        start = at + 1
+        if 0xA0 <= head < 0xC0:
+            end = start + (head & 0x1F)
+            item: Item | None = (TEXT, at, start, end, 0, None)
+        elif head < 0x80:
+            end = start
+            item = (INTEGER, at, at, end, head, None)
+        elif head < 0xA0:
+            end = start
+            item = (MAP if head < 0x90 else ARRAY, at, start, start, head & 0x0F, None)
+        else:
+            item = _sized(data, at, head)
+            end = item[3] if item else 0
+        if item is None or end > size:
             yield None
             return
         yield item
-        at = item.end
+        at = end
+
+
+def _sized(data: bytes, at: int, head: int) -> Item | None:
+    """The item at ``at``, whatever is behind it."""
+    start = at + 1
+    if head in _SIZED:
+        kind, width = _SIZED[head]
+        size = int.from_bytes(data[start : start + width], "big")
+        start += width
+        if kind in (ARRAY, MAP):
+            return (kind, at, start, start, size, None)
+        return (kind, at, start, start + size, 0, None)
+    if head in _INTEGERS:
+        width = _INTEGERS[head]
+        end = start + abs(width)
+        return (INTEGER, at, at, end, int.from_bytes(data[start:end], "big", signed=width < 0), None)
+    if head in _REALS:
+        end = start + struct.calcsize(_REALS[head])
+        if end > len(data):
+            return None
+        return (REAL, at, at, end, whole(struct.unpack_from(_REALS[head], data, start)[0]), None)
+    if head >= 0xE0:
+        return (INTEGER, at, at, start, 0, None)
+    return _rare(data, at, head)
+
+
+def _rare(data: bytes, at: int, head: int) -> Item | None:
+    start = at + 1
+    if head in _EXTENSIONS:
+        width = _EXTENSIONS[head]
+        start += width + 1
+        return (OTHER, at, start, start + int.from_bytes(data[at + 1 : at + 1 + width], "big"), 0, None)
+    if head in _FIXED_EXTENSIONS:
+        return (OTHER, at, start + 1, start + 1 + _FIXED_EXTENSIONS[head], 0, None)
+    return (OTHER, at, start, start, 0, None) if head != 0xC1 else None
 
 
 def _text_head(size: int) -> bytes:
@@ -127,25 +137,24 @@ def _called(data: bytes, ask: Ask) -> dict[int, str]:
     if len(data) < 4 or data[0] != 0x92 or (data[1] & 0xF0 != 0x90 and data[1] not in (0xDC, 0xDD)):
         return out
     table: list[Item] = []
-    name = -1
-    for step in items.read(data, tokens, ask):
-        if step is None:
-            return out
-        item, naming, nest = step
-        if not nest.frames:
+    nest, name = items.Nest(), -1
+    for step in items.read(data, tokens, ask, nest):
+        if step is None or not nest.frames:
             return {}
-        if nest.frames[0].index == 0:
-            if item.kind != TEXT or len(nest.frames) != 2:
+        (kind, at, _, _, number, _), naming = step
+        depth = len(nest.frames)
+        if nest.index(0) == 0:
+            if kind != TEXT or depth != 2:
                 return {}
-            table.append(item)
-        elif item.kind == INTEGER and len(nest.frames) == 4 and nest.frames[3].index in _NUMBERS:
-            out[item.at] = _NUMBERS[nest.frames[3].index]
-        elif item.kind == INTEGER and naming:
-            name = item.number
-        elif item.kind == INTEGER and nest.frames[-1].mapping and max(name, item.number) < len(table):
-            key = data[table[name].start : table[name].end].decode("utf-8", "replace")
+            table.append(step[0])
+        elif kind == INTEGER and depth == 4 and nest.index(3) in _NUMBERS:
+            out[at] = _NUMBERS[nest.index(3)]
+        elif kind == INTEGER and naming:
+            name = number
+        elif kind == INTEGER and nest.mapping and 0 <= number < len(table) > name >= 0:
+            key = data[table[name][2] : table[name][3]].decode("utf-8", "replace")
             if fold(key) in _TELLING:
-                out[table[item.number].at] = key
+                out[table[number][1]] = key
     return out
 
 

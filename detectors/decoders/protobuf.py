@@ -46,6 +46,10 @@ DEPTH = 40
 MOST_UNDECLARED = 1023
 """The highest field number of bytes that nobody called protobuf."""
 
+_TYPES = (0, 1, 2, 5)
+_SHORT_NUMBER = 5
+"""Bytes of a varint, or of a fixed32, that cannot hold 13 digits."""
+
 
 class _Reader:
     """One survey under way."""
@@ -58,54 +62,53 @@ class _Reader:
     def message(self, start: int, end: int, found: Sequence[Field], key: str, parent: str, level: int) -> None:
         """Every value of the message from ``start`` to ``end``."""
         name = entry_name(self.data, found)
-        alone = len({field[0] for field in found}) == 1
+        alone = len(found) == 1 or (bool(key) and len({field[0] for field in found}) == 1)
         inner = name or (key if alone else "")
         outer = parent if alone and not name else key or parent
+        label = self.found.label(outer, inner)
         told = number_key(end - start, found, inner, root=not level)
         for field in found:
-            if field[1] == LENGTH:
-                self._value(field, "" if name and field[0] == 1 else inner, outer, level)
-            else:
-                self._numbers(field, told, outer)
+            number, kind, _, at, stop = field
+            if kind == LENGTH:
+                if at == stop:
+                    continue
+                if name and number == 1:
+                    self._value(at, stop, "", outer, b"", level)
+                else:
+                    self._value(at, stop, inner, outer, label, level)
+            elif told or stop - at > _SHORT_NUMBER:
+                for digits, _ in numbers(self.data, field, told):
+                    self.found.number(label if told == inner else self.found.label("", told), digits, at, stop)
 
-    def _numbers(self, field: Field, key: str, parent: str) -> None:
-        for digits, _ in numbers(self.data, field, key):
-            self.found.text.add(self.found.label(parent, key), digits, field[3], field[4])
-            self.found.telling |= len(digits) > 12
-
-    def _value(self, field: Field, key: str, parent: str, level: int) -> None:
-        _, _, _, start, end = field
-        if start == end:
-            return
+    def _value(self, start: int, end: int, key: str, parent: str, label: bytes, level: int) -> None:
         payload = self.data[start:end]
-        text, inner = read(payload, self.ask)
+        text, inner = read(self.data, start, end, payload, self.ask)
         if inner and level >= DEPTH:
             self.found.deep.append((start, end))
         elif inner:
-            moved = [(number, kind, at + start, a + start, b + start) for number, kind, at, a, b in inner]
-            self.message(start, end, moved, key, parent, level + 1)
+            self.message(start, end, inner, key, parent, level + 1)
         if text:
-            self.found.add(self.found.label(parent, key), payload, start, end, text=True)
+            self.found.add(label, payload, start, end, text=True)
         elif not inner:
-            self._other(field, key, parent)
+            self._other(start, end, label, payload)
 
-    def _other(self, field: Field, key: str, parent: str) -> None:
-        elements = packed(self.data, field[3], field[4])
+    def _other(self, start: int, end: int, label: bytes, payload: bytes) -> None:
+        elements = packed(self.data, start, end)
         for element in elements:
-            self._numbers(element, "", "")
+            for digits, _ in numbers(self.data, element, ""):
+                self.found.number(b"", digits, element[3], element[4])
         if not elements:
-            payload = self.data[field[3] : field[4]]
-            self.found.add(self.found.label(parent, key), payload, field[3], field[4], text=False)
+            self.found.add(label, payload, start, end, text=False)
 
 
-def read(payload: bytes, ask: Ask) -> tuple[bool, list[Field]]:
-    """Whether the value of a field is a text, and the fields of the message that it is. It may be both: then of the
-    message only the texts, for eight letters are no number."""
+def read(data: bytes, start: int, end: int, payload: bytes, ask: Ask) -> tuple[bool, list[Field]]:
+    """Whether ``payload``, from ``start`` to ``end`` of ``data``, is a text, and the fields of the message that it is.
+    It may be both: then of the message only the texts, for eight letters are no number."""
     text = is_text(payload)
-    if text and payload[0] & 7 not in (0, 1, 2, 5):
+    if text and payload[0] & 7 not in _TYPES:
         return True, []
-    found, good = fields(payload, 0, len(payload), ask)
-    if good < len(payload):
+    found, good = fields(data, start, end, ask)
+    if good < end:
         return text, []
     if text and payload[0] >= 0x20:
         return True, [field for field in found if field[1] == LENGTH]
@@ -167,7 +170,7 @@ class _Level:
     def _value(self, field: Field, path: str, key: str) -> Iterator[Peel]:
         _, _, prefix, start, end = field
         payload = self.data[start:end]
-        text, inner = read(payload, self.ask) if payload else (True, [])
+        text, inner = read(payload, 0, len(payload), payload, self.ask) if payload else (True, [])
         hook = Framed(prefix, start, payload, _no_other if text and inner else spell_varint)
         elements = [] if text or inner else packed(self.data, start, end)
         if inner:

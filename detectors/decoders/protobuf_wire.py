@@ -37,30 +37,38 @@ def fields(data: bytes, at: int, end: int, ask: Ask, most: int = _ALL) -> tuple[
     while at < end and len(out) < most:
         if not len(out) & 1023:
             ask.budget.check_time()
-        tag, at = varint(data, at, end)
-        number, kind = tag >> 3, tag & 7
-        behind = at
+        tag = data[at]
+        at += 1
+        if tag > 0x7F:
+            tag, at = varint(data, at - 1, end)
+        kind = tag & 7
         if tag < 8 or tag > 0xFFFFFFFF:
             return out, good
+        behind = at
         if kind == LENGTH:
-            length, at = varint(data, at, end)
-            if length < 0 or length > end - at:
+            if at >= end:
                 return out, good
-            out.append((number, kind, behind, at, at + length))
+            length = data[at]
+            at += 1
+            if length > 0x7F:
+                length, at = varint(data, at - 1, end)
+            if not 0 <= length <= end - at:
+                return out, good
+            out.append((tag >> 3, kind, behind, at, at + length))
             at += length
         elif kind == VARINT:
             value, at = varint(data, at, end)
             if value < 0:
                 return out, good
-            out.append((number, kind, behind, behind, at))
+            out.append((tag >> 3, kind, behind, behind, at))
         elif kind in (FIXED64, FIXED32):
             at += 8 if kind == FIXED64 else 4
             if at > end:
                 return out, good
-            out.append((number, kind, behind, behind, at))
+            out.append((tag >> 3, kind, behind, behind, at))
         elif kind == _GROUP:
-            groups.append(number)
-        elif kind != _GROUP_END or not groups or groups.pop() != number:
+            groups.append(tag >> 3)
+        elif kind != _GROUP_END or not groups or groups.pop() != tag >> 3:
             return out, good
         if not groups:
             good = at

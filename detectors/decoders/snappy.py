@@ -22,6 +22,8 @@ MAGIC = b"\xff\x06\x00\x00sNaPpY"
 _EXPANDS = 32
 """Output bytes for each input byte, at the most: a copy of three bytes stands for 64."""
 _SHORTEST = 12
+_TINY = 200
+"""Bytes: more cannot stand for a length of one byte."""
 _CHUNK = 65_536
 _COMPRESSED, _PLAIN, _FIRST_SKIPPABLE, _STREAM = 0x00, 0x01, 0x80, 0xFF
 
@@ -87,6 +89,8 @@ def again(data: bytes) -> Encode:
 def may_be_raw(data: bytes) -> bool:
     """Whether the first bytes can begin a raw block that is long enough to hold a card number: a length that so many
     bytes can stand for, then a literal that ends before they do."""
+    if data[:1] < b"\x80" and len(data) > _TINY:
+        return False
     length, at = _promised(data)
     if not _SHORTEST <= length <= len(data) * _EXPANDS or len(data) - at > 32 + length + length // 6 or at >= len(data):
         return False

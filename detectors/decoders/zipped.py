@@ -40,7 +40,9 @@ _DESCRIPTOR = 24
 
 def is_zip(data: bytes) -> bool:
     """By its first bytes, or by its directory at the end: readers accept anything before it."""
-    return data.startswith(_STARTS) or data.rfind(_END, max(0, len(data) - _END_WITHIN)) >= 0
+    within = max(0, len(data) - _END_WITHIN)
+    # One byte is found twenty times as fast as four.
+    return data.startswith(_STARTS) or (data.rfind(b"\x05", within) >= 0 and data.rfind(_END, within) >= 0)
 
 
 @dataclass(frozen=True, slots=True)

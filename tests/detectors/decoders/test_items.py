@@ -1,6 +1,6 @@
 import pytest
 
-from detectors.decoders.items import ARRAY, BREAK, INTEGER, MAP, OTHER, TEXT, Format, Item, peels, read, survey
+from detectors.decoders.items import ARRAY, BREAK, INTEGER, MAP, OTHER, TEXT, Format, Nest, peels, read, survey
 from tests.detectors.decoders.peeling import ask
 
 DATA = b"abcdefghijklmnopqrstuvwxyz"
@@ -11,7 +11,7 @@ def fed(*made):
 
     def items(data, asked):
         for at, item in enumerate(made):
-            yield None if item is None else Item(item[0], at, at, at + 1, item[1] if len(item) > 1 else 0)
+            yield None if item is None else (item[0], at, at, at + 1, item[1] if len(item) > 1 else 0, None)
 
     return items
 
@@ -21,7 +21,8 @@ def form(*made):
 
 
 def places(*made):
-    return [(nest.path(), nest.key, nest.parent, naming) for _, naming, nest in read(DATA, fed(*made), ask())]
+    nest = Nest()
+    return [(nest.path(), nest.key, nest.parent, naming) for _, naming in read(DATA, fed(*made), ask(), nest)]
 
 
 T, NUMBER = (TEXT,), (INTEGER, 7)
@@ -33,7 +34,7 @@ def test_arrays_count_their_elements():
 
 def test_maps_name_their_values_and_arrays_hand_the_name_on():
     assert places((MAP, 2), T, T, T, (ARRAY, 2), NUMBER, (MAP, 1), T, NUMBER) == [
-        ("$.b", "b", "", True), ("$.b", "b", "", False), ("$.d", "d", "", True), ("$.d[0]", "d", "d", False),
+        ("$.b", "b", "", True), ("$.b", "b", "", False), ("$.d", "d", "", True), ("$.d[0]", "d", "", False),
         ("$.d[1].h", "h", "d", True), ("$.d[1].h", "h", "d", False),
     ]  # fmt: skip
 
@@ -63,7 +64,7 @@ def test_names_may_be_numbers_or_anything():
     "made", [((ARRAY, 2), T), ((MAP, 1), T), ((BREAK,),), ((ARRAY, 1), (BREAK,)), (T, None), ((ARRAY, -1), T)]
 )
 def test_what_breaks_off_breaks(made):
-    assert list(read(DATA, fed(*made), ask()))[-1] is None
+    assert list(read(DATA, fed(*made), ask(), Nest()))[-1] is None
     assert survey(DATA, form(*made), ask(), declared=True) is None
     assert list(peels(DATA, form(*made), ask()))[-1] is None
 
@@ -94,10 +95,11 @@ def test_odd_names_are_quoted_and_numbers_in_them_starred():
     data = b"a b'4111111111111111"
 
     def items(_, asked):
-        yield Item(MAP, 0, 0, 0, 1)
-        yield Item(TEXT, 0, 0, 4)
-        yield Item(MAP, 4, 4, 4, 1)
-        yield Item(TEXT, 4, 4, 20)
-        yield Item(INTEGER, 19, 19, 20, 7)
+        yield (MAP, 0, 0, 0, 1, None)
+        yield (TEXT, 0, 0, 4, 0, None)
+        yield (MAP, 4, 4, 4, 1, None)
+        yield (TEXT, 4, 4, 20, 0, None)
+        yield (INTEGER, 19, 19, 20, 7, None)
 
-    assert [nest.path() for _, _, nest in read(data, items, ask())][-1] == "$['a b\\'']['****************']"
+    nest = Nest()
+    assert [nest.path() for _ in read(data, items, ask(), nest)][-1] == "$['a b\\'']['****************']"

@@ -29,7 +29,17 @@ def test_texts_and_other_bytes_are_kept_apart():
     assert found.telling
     assert (found.text.text(), found.other.text()) == (b"a: text\n", b"\xff\x00\n")
     assert found.blobs == [(3, b"\xff\x00")]
-    assert found.solid == [(3, 5), (7, 11)]
+    found.number(b"n: ", b"4111", 20, 24)
+    assert found.text.spans() == [(7, 11), (20, 24)]
+    assert found.solid == [(7, 11), (3, 5)]
+
+
+def test_values_that_count_beside_a_card_number_are_told():
+    found = Survey()
+    for n, name in enumerate(("holder_name", "note", "expiry")):
+        found.add(found.label("", name), b"value", n, n + 5, text=True)
+    found.number(found.label("card", "cid"), b"123", 30, 31)
+    assert found.beside == [0, 2, 30]
 
 
 @pytest.mark.parametrize(
