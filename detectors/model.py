@@ -174,6 +174,8 @@ class Finding:
     """The innermost view, for redaction. Its ``repr`` is lengths only."""
     leaf_start: int = field(default=0, repr=False, compare=False)
     leaf_end: int = field(default=0, repr=False, compare=False)
+    more: tuple[tuple[View, int, int], ...] = field(default=(), repr=False, compare=False)
+    """The further pieces of a number that stands in several values: view and span of each."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,7 +125,7 @@ class Pattern:
 PATTERNS: tuple[Pattern, ...] = (
     Pattern(RECOGNIZE, rb"(?:^|[^0-9])" + _NUMBER),
     Pattern(RECOGNIZE, rb"(?:^|[^0-9])[2-689](?:[ ._+-]+[0-9]){3}(?:[ ._+-]*[0-9]){9}"),
-    Pattern(RECOGNIZE, rb"(?:^|[^0-9])" + _FIRST_TWO + rb"[0-9]{2}(?:[^0-9A-Za-z_*]{1,3}[0-9]{4,6}){2}"),
+    Pattern(RECOGNIZE, rb"(?:^|[^0-9])" + _FIRST_TWO + rb"[0-9]{2}(?:[^0-9A-Za-z_]{1,3}[0-9]{4,6}){2}"),
     Pattern(RECOGNIZE, rb"(?:^|[^0-9])[2-689]\.[0-9]{10,18}[eE]\+?1[2-8]"),
     Pattern(RECOGNIZE, rb"(?:^|[^0-9])00+" + _FIRST_TWO + rb"[0-9]{11}"),
     Pattern(

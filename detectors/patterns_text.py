@@ -36,6 +36,10 @@ _TYPE = (
 _APART = rb"[^0-9A-Za-z]+"
 _DIGIT = rb"(?:[0-9]|\\u003[0-9]|\xef\xbc[\x90-\x99]|\xef\xbd|&#)"
 
+_CARD = rb"(?:" + b"|".join((*_CARDS, _JAPANESE[0])) + rb")"
+_SHORT = rb"(?:[^0-9A-Za-z]|%5D){1,12}(?:value[^0-9A-Za-z]{1,4})?[0-9]{1,8}[^0-9A-Za-z.]"
+"""A few digits under a name with an index."""
+
 _CELL_BEGINS = rb"(?:^|[\n,;\t|(]|\\+[nrt]|%(?:2[c8]|0[9ad]|3b))[ \"'`\[\\]{0,4}(?:[a-z]{1,12}[ _.-]){0,2}"
 _CELL_ENDS = rb"[ \"'`\]\\]{0,4}(?:[,;\t|)\r\n]|\\+[nrt]|%(?:2[c9]|0[9ad]|3b))"
 _WRAP = (
@@ -51,6 +55,9 @@ def apart() -> list[Row]:
         ("pair", rb":\s{0,4}\\*[\"'](?:x[_-]|(?:credit|payment)?[_. -]?card[._-])?" + _FIELD + rb"\\*[\"']", True),
         ("pair", rb"[\[,]\s{0,8}\\*[\"'](?:x-)?" + _FIELD + rb"\\*[\"']\s{0,4},\s{0,8}\\*[\"']?[0-9]", True),
         ("table", _CELL_BEGINS + _FIELD + _CELL_ENDS, True),
+        ("split", rb"(?:card|cc|credit|pan|" + _JAPANESE[0] + rb")(?:[^0-9\n]|%5B|%5D){0,24}[0-9]{1,2}" + _SHORT, True),
+        ("split", _CARD + rb"[\]\"'\s\\:=>]{1,16}\[[\s\"'\\]{0,24}[0-9]{1,8}[\"'\\]{0,4}\s?,", True),
+        ("split", _CARD + rb"(?:[\[\]]|%5B|%5D){0,4}=[0-9]{1,8}&", True),
         ("php", rb"(?:^|[;{|])s:[0-9]{1,6}:\\{0,4}\"", False),
         ("dump", _FIELD + _APART + rb"(?:" + _WRAP + rb"[^0-9A-Za-z]*)+[0-9]", True),
     ]

@@ -8,7 +8,7 @@ Source: PCI DSS 4.0.1, 3.3.1 (sensitive authentication data is removed whole), 3
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from detectors.decoders.text import is_rigid
@@ -31,11 +31,11 @@ def redact(body: bytes, findings: Sequence[Finding], style: Style, numbers: Numb
     for finding in findings:
         if finding.leaf is None:
             return None
-        edit = _edit(finding, finding.leaf, style, numbers)
-        if not _fits(finding.leaf, [edit]):
-            return None
-        views[id(finding.leaf)] = finding.leaf
-        edits.setdefault(id(finding.leaf), []).append(edit)
+        for view, edit in _edits(finding, finding.leaf, style, numbers):
+            if not _fits(view, [edit]):
+                return None
+            views[id(view)] = view
+            edits.setdefault(id(view), []).append(edit)
     try:
         return _carry_out(body, edits, views, numbers)
     except ValueError:  # edits that overlap after all
@@ -101,21 +101,31 @@ def _is_number(view: View) -> bool:
     return before in (b"", b":", b",", b"[") and after in (b"", b",", b"]", b"}") and bool(before) == bool(after)
 
 
-def _edit(finding: Finding, leaf: View, style: Style, numbers: Numbers) -> Edit:
-    if _is_number(leaf):
-        text = b"0" if numbers == "zero" else b'"' + _text(finding, leaf.data, style) + b'"'
-        return Edit(0, len(leaf.data), text)
-    return Edit(finding.leaf_start, finding.leaf_end, _text(finding, leaf.data, style))
+def _edits(finding: Finding, leaf: View, style: Style, numbers: Numbers) -> Iterator[tuple[View, Edit]]:
+    """The edits of a finding; of a number in pieces each piece gets its part of the mask, or the first all and the
+    others nothing."""
+    pieces = ((leaf, finding.leaf_start, finding.leaf_end), *finding.more)
+    raw = [view.data[start:end] for view, start, end in pieces]
+    text = _text(finding, b"".join(raw), style)
+    parted = len(pieces) > 1 and len(text) == sum(map(len, raw))
+    at = 0
+    for n, (view, start, end) in enumerate(pieces):
+        own = text[at : at + end - start] if parted else text if n == 0 else b""
+        at += end - start
+        if _is_number(view):
+            yield view, Edit(0, len(view.data), b"0" if numbers == "zero" else b'"' + own + b'"')
+        else:
+            yield view, Edit(start, end, own)
 
 
-def _text(finding: Finding, data: bytes, style: Style) -> bytes:
+def _text(finding: Finding, number: bytes, style: Style) -> bytes:
     if finding.entity != PAN:
         return REMOVED
     if style == "remove":
         return b""
     if style == "fingerprint":
         return b"pan-" + finding.fingerprint.encode()
-    return masked(data[finding.leaf_start : finding.leaf_end], 0 if style == "last4" else 6)
+    return masked(number, 0 if style == "last4" else 6)
 
 
 def masked(number: bytes, first: int) -> bytes:

@@ -9,7 +9,7 @@ sieve cannot see into (compression, archives, binary messages) is opened first.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
 from detectors.budget import Purse
@@ -26,21 +26,15 @@ from detectors.decoders import (
     encoded_words,
     envelope,
     escapes,
-    form,
     fullwidth,
     grpc,
     hexadecimal,
     html,
-    json_text,
     multipart,
     office,
     percent,
-    php,
     protobuf,
     quoted_printable,
-    sql,
-    table,
-    xml_text,
 )
 from detectors.decoders.offsets import Cover
 from detectors.decoders.survey import Survey
@@ -49,6 +43,7 @@ from detectors.model import Ask, Decoder, Finding, Gap, Limits, OutOfTime, Peel,
 from detectors.patterns import RECOGNIZE
 from detectors.recognition import Neighbourhood, Recognition
 from detectors.sieve import Hits, Prefilter, Sieve
+from detectors.structures import in_pieces, structures_of
 from detectors.views import ancestors, child_of, label_of, span_in, within
 
 _NESTED = 48
@@ -81,10 +76,12 @@ say has the view for itself."""
 CHARSETS = ("sjis", "eucjp", "iso2022jp", "utf16le", "utf16be", "xml-encoding")
 """Kinds of hit that keep a view from passing for quiet; the charset itself is told from the bytes."""
 
-STRUCTURES = ("pair", "table", "php")
+STRUCTURES = ("pair", "table", "php", "split")
 """Kinds of hit that call for the view's structure: only that tells which value belongs to which name."""
 
 _MULTIPART = "multipart/"
+_SMALL = 16 * 1024
+"""Bytes of a view that is read once more for numbers in pieces, wherever a card field stands in it."""
 
 
 class Walk:
@@ -246,7 +243,11 @@ class Walk:
         by_kind = _shifted(hits, len(label)) if hits is not None else {}
         wanted = sorted({end for ends in (*by_kind.values(), team or ()) for end in ends})
         known = len(self.findings)
-        for structure in structures_of(view, by_kind) if structured else ():
+        structures = list(structures_of(view, by_kind)) if structured else []
+        if "split" in by_kind or (RECOGNIZE in by_kind and len(view.data) <= _SMALL):
+            for number, places in in_pieces(view, structures, by_kind.get("split", ()), self._ask):
+                self.findings.append(self._recognition.joined(number, places))
+        for structure in structures:
             claimed += self._children(view, structure(view.data, self._ask(view, wanted)))
             self._beside(view, structure, known)
         taken = Cover(claimed)
@@ -279,36 +280,6 @@ class Walk:
             self._purse.check_time()
             if isinstance(item, Peel) and item.key:
                 self.findings += self._recognition.beside(child_of(view, item), around)
-
-
-def structure_of(view: View) -> Decoder | None:
-    """The structural decoder for a view: as declared where the bytes agree, else as the bytes look."""
-    declared = view.content_type.split(";")[0].strip()
-    start = view.data[:64].lstrip(b" \t\r\n\xef\xbb\xbf")[:1]
-    if start in (b"{", b"[") or ("json" in declared and start == b'"'):
-        return json_text.peel
-    if declared in table.DECLARED:
-        return table.peel
-    if start == b"<":
-        return xml_text.peel
-    if declared == "application/x-www-form-urlencoded" or form.looks_like(view.data):
-        return form.peel
-    if declared == "application/x-cookie":
-        return form.peel_cookies
-    return json_text.peel if "json" in declared else None
-
-
-def structures_of(view: View, kinds: Container[str]) -> Iterator[Decoder]:
-    """The decoders that give names to a view's values: that of the whole, and those of serialized data, statements and
-    tables that the sieve saw in it."""
-    whole = structure_of(view)
-    if whole is not None:
-        yield whole
-    if "php" in kinds:
-        yield php.peel
-    if "table" in kinds and whole is not table.peel:
-        yield sql.peel
-        yield table.peel
 
 
 def _shifted(hits: Hits, by: int) -> dict[str, list[int]]:

@@ -44,5 +44,5 @@ def is_card_field(text: str) -> bool:
 
 
 def tells(text: str) -> bool:
-    """Whether ``text`` names its value better than ``value`` does: a card field, or something that is known not to be."""
+    """Whether ``text`` names its value better than ``value`` does: a card field, or known to be none."""
     return is_card_field(text) or bool(len(text) <= _LONGEST and other_key(names("", text)))

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import random
+
 import pytest
 
+from detectors import Limits
 from detectors.decoders import form, json_text, xml_text
 from detectors.decoders.offsets import side_by_side
 from detectors.model import Peel, View
-from detectors.walk import child_of, label_of, structure_of
+from detectors.structures import structure_of
+from detectors.walk import child_of, label_of
 
 N = b"4111111111111111"
 
@@ -67,3 +71,19 @@ def test_views_within_views_end_in_a_gap(inspector):
         body = b"<a x='" + body.replace(b"'", b"&#39;").replace(b"<", b"&lt;") + b"'/>"
     result = inspector.inspect(body)
     assert result.findings or result.gaps
+
+
+@pytest.mark.parametrize(
+    "island",
+    ["wide text here".encode("utf-16-le") + b"\x00", b"\x1b$B#4#1\x1b(B", b"\xff\x1b(Babc\xfe" * 3],
+)
+def test_a_stretch_in_another_charset_does_not_stand_for_the_whole(inspector, island):
+    body = b"\xff\xd8\x00\x01" + island + b"\xfe " + N + b" \xfe"
+    assert [body[f.start : f.end] for f in inspector.inspect(body).findings] == [N]
+
+
+def test_a_picture_with_a_stray_escape_sequence_costs_no_decoding(inspector):
+    rng = random.Random(3)
+    body = rng.randbytes(3_000_000) + b"\x1b$B" + rng.randbytes(100_000)
+    result = inspector.inspect(body, "image/jpeg", limits=Limits(seconds=3))
+    assert "timeout" not in [gap.reason for gap in result.gaps]
