@@ -161,7 +161,9 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern("utf16le", rb"(?:[0-9A-Za-z\"': =._-]\x00){6}"),
     Pattern("utf16be", rb"(?:\x00[0-9A-Za-z\"': =._-]){6}"),
     # XML that says it is in a charset which shows no ASCII digits; and EBCDIC, where nobody needs to say so.
-    Pattern("xml-encoding", rb"<\?xml[^>]{0,128}encoding\s*=\s*[\"'](?:utf-?7|utf-?16|ucs|ibm|cp[0-9]|ebcdic|hz)", True),
+    Pattern(
+        "xml-encoding", rb"<\?xml[^>]{0,128}encoding\s*=\s*[\"'](?:utf-?7|utf-?16|ucs|ibm|cp[0-9]|ebcdic|hz)", True
+    ),
     Pattern("xml-encoding", rb"\x4c\x6f\xa7\x94"),
     Pattern("base64", _BASE64_OF_COMPRESSED),
     Pattern("percent", _ESCAPED_BASE64),

@@ -134,7 +134,7 @@ class Recognition:
 
 
 def span_of(text: str, start: int, end: int, shift: int) -> tuple[int, int]:
-    """The bytes of the view that characters ``start`` to ``end`` of a text at ``shift`` stand for; negative in a label."""
+    """The bytes of the view that characters ``start`` to ``end`` of a text at ``shift`` stand for. Negative: in a label."""
     if not text.isascii():
         start, end = _bytes(text[:start]), _bytes(text[:end])
     return start + shift, end + shift
@@ -148,10 +148,8 @@ def _windows(data: bytes, hits: Sequence[int]) -> Iterator[tuple[int, int]]:
     """Stretches of ``data`` to read around ``hits``. Long ones come in pieces that overlap by more than any number is
     long, so that what one piece costs is bounded whatever the text; what two of them find is one finding."""
     for start, end in _stretches(data, hits):
-        while end - start > _PIECE:
-            yield start, start + _PIECE
-            start += _PIECE - _OVERLAP
-        yield start, end
+        for at in range(start, max(end - _OVERLAP, start + 1), _PIECE - _OVERLAP):
+            yield at, min(at + _PIECE, end)
 
 
 def _stretches(data: bytes, hits: Sequence[int]) -> Iterator[tuple[int, int]]:

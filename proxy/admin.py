@@ -11,6 +11,9 @@ from aiohttp.typedefs import Handler, Middleware
 
 from proxy.addresses import why_not_bound
 
+Runner = web.AppRunner
+"""What ``serve_admin`` gives."""
+
 LISTENING = "listening"
 PASSED = "passed"
 

@@ -15,11 +15,9 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from aiohttp.web import AppRunner
-
 from detectors.inspector import Inspector
 from detectors.presidio import RecognizerError
-from proxy.admin import LISTENING, PASSED, AdminError, Readiness, admin_app, serve_admin
+from proxy.admin import LISTENING, PASSED, AdminError, Readiness, Runner, admin_app, serve_admin
 from proxy.audit import AuditError, JsonLinesAudit
 from proxy.guard import Guard
 from proxy.host import Host, StartError
@@ -137,7 +135,7 @@ async def _serve(sidecar: Sidecar) -> int:
     return OK
 
 
-async def _open(sidecar: Sidecar, host: Host) -> AppRunner:
+async def _open(sidecar: Sidecar, host: Host) -> Runner:
     """Opens the lanes, then the admin server. Raises ``StartError`` or ``AdminError``, with nothing left open."""
     listen = sidecar.guard.policy.admin.listen
     await host.start()

@@ -178,6 +178,8 @@ def test_each_test_file_has_its_module():
     for package in ("detectors", "proxy"):
         for test in (ROOT / "tests" / package).rglob("test_*.py"):
             place = test.relative_to(ROOT / "tests")
+            if "properties" in place.parts:
+                continue  # what holds for the whole package has no module of its own
             source = ROOT / place.parent / place.name.removeprefix("test_")
             assert source.is_file() or source.with_suffix("").is_dir(), f"{place} tests nothing that exists"
 

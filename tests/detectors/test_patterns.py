@@ -12,7 +12,11 @@ from detectors.sieve import Sieve
 from detectors.sieve_classes import base64_patterns
 from tests.detectors.test_sieve import ENCODED, ORDINARY
 
-GENERATED = {*base64_patterns(), *japanese_patterns(), *(row[1] for row in (*patterns_text.encodings(), *patterns_text.apart()))}
+GENERATED = {
+    *base64_patterns(),
+    *japanese_patterns(),
+    *(row[1] for row in (*patterns_text.encodings(), *patterns_text.apart())),
+}
 WRITTEN = [row for row in PATTERNS if row.expression not in GENERATED]
 
 

@@ -44,7 +44,12 @@ SPLIT = {
 def test_found_in_pieces_and_taken_out(inspector, name):
     data, content_type = SPLIT[name]
     (finding,) = inspector.inspect(data, content_type).findings
-    assert (finding.entity, finding.brand, finding.confidence, finding.masked) == ("PAN", "visa", "high", "411111******1111")
+    assert (finding.entity, finding.brand, finding.confidence, finding.masked) == (
+        "PAN",
+        "visa",
+        "high",
+        "411111******1111",
+    )
     assert finding.fingerprint == inspector.fingerprint(b"4111111111111111")
     assert any("pieces" in why for why in finding.why)
     assert data[finding.start : finding.end].startswith(b"4") or name == "form, any order"
@@ -84,7 +89,9 @@ def test_zeros_in_front_come_back():
 
 
 def test_two_numbers_in_one_list():
-    values = [Value(f"$.card_no[{n}]", "card_no", text) for n, text in enumerate([*PIECES, "5555", "5555", "5555", "4444"])]
+    values = [
+        Value(f"$.card_no[{n}]", "card_no", text) for n, text in enumerate([*PIECES, "5555", "5555", "5555", "4444"])
+    ]
     assert [number.brand for number in join(values)] == ["visa", "mastercard"]
 
 
@@ -109,7 +116,11 @@ def test_columns_of_other_small_numbers_are_not_joined(inspector, row):
 
 def test_a_thousand_columns_of_numbers_raise_nothing(inspector):
     dice = random.Random(7)
-    rows = [{f"port{n}": dice.randrange(1000, 9999) for n in range(1, 5)} | {"sizes": [dice.randrange(1000, 9999) for _ in range(4)]} for _ in range(1000)]
+    rows = [
+        {f"port{n}": dice.randrange(1000, 9999) for n in range(1, 5)}
+        | {"sizes": [dice.randrange(1000, 9999) for _ in range(4)]}
+        for _ in range(1000)
+    ]
     assert sum(luhn("".join(str(n) for n in row["sizes"]).encode()) for row in rows) > 50
     assert inspector.inspect(json.dumps(rows).encode(), JSON).findings == ()
 

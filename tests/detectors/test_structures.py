@@ -15,7 +15,7 @@ from tests.detectors.decoders.peeling import ask
         (b'{"a":1}', "", {"recognize": [1]}, [json_text.peel]),
         (b"a,b\n1,2", "text/csv", {"table": [1]}, [table.peel]),
         (b"a,b\n1,2", "", {"table": [1]}, [sql.peel, table.peel]),
-        (b"[info] s:1:\"a\"", "", {"php": [1], "table": [2]}, [json_text.peel, php.peel, sql.peel, table.peel]),
+        (b'[info] s:1:"a"', "", {"php": [1], "table": [2]}, [json_text.peel, php.peel, sql.peel, table.peel]),
         (b"<a/>", "text/csv; header=present", {}, [table.peel]),
         (b"<a/>", "text/plain", {}, [xml_text.peel]),
     ],

@@ -108,7 +108,10 @@ def test_request_message():
     [
         ([(b"Content-Encoding", b"gzip")], "gzip"),
         ([(b"X-Amz-Content-Sha256", b"STREAMING-UNSIGNED-PAYLOAD-TRAILER")], ", aws-chunked"),
-        ([(b"x-amz-content-sha256", b"STREAMING-AWS4-HMAC-SHA256-PAYLOAD"), (b"content-encoding", b"gzip")], "gzip, aws-chunked"),
+        (
+            [(b"x-amz-content-sha256", b"STREAMING-AWS4-HMAC-SHA256-PAYLOAD"), (b"content-encoding", b"gzip")],
+            "gzip, aws-chunked",
+        ),
         ([(b"x-amz-content-sha256", b"STREAMING-X"), (b"content-encoding", b"gzip,AWS-chunked")], "gzip,AWS-chunked"),
         ([(b"x-amz-content-sha256", b"UNSIGNED-PAYLOAD")], ""),
     ],

@@ -212,7 +212,9 @@ def test_entities_of_the_team_have_series_of_their_own(tmp_path):
     (tmp_path / "own.yaml").write_text(f"recognizers: [{row}]\n")
     sidecar = build(write_policy(tmp_path, policy_document(tmp_path, [LANE], recognizers=["own.yaml"])))
     try:
-        found = Finding("MY_ID", "", "high", test=False, masked="***", fingerprint="", path="", trail=(), start=0, end=1)
+        found = Finding(
+            "MY_ID", "", "high", test=False, masked="***", fingerprint="", path="", trail=(), start=0, end=1
+        )
         sidecar.meter.violation(message(b"", lane="logs"), "retention", found, "block", "")
         assert b'entity="MY_ID"' in sidecar.meter.render()[0]
     finally:

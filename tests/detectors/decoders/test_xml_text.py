@@ -153,7 +153,12 @@ def test_the_text_before_it_names_a_value(inspector, text):
 
 
 @pytest.mark.parametrize(
-    "text", [b"<tr><th>CVV</th><td></td><td>yes</td><td>123</td></tr>", b"<a>CVV</a><b>required</b><c>123</c>", b"<r><f>cvv</f></r><total>123</total>"]
+    "text",
+    [
+        b"<tr><th>CVV</th><td></td><td>yes</td><td>123</td></tr>",
+        b"<a>CVV</a><b>required</b><c>123</c>",
+        b"<r><f>cvv</f></r><total>123</total>",
+    ],
 )
 def test_only_the_next_text_is_named(inspector, text):
     assert inspector.inspect(text, "text/html").findings == ()
