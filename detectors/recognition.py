@@ -134,7 +134,7 @@ class Recognition:
 
 
 def span_of(text: str, start: int, end: int, shift: int) -> tuple[int, int]:
-    """The bytes of the view that characters ``start`` to ``end`` of a text at ``shift`` stand for. Negative: in a label."""
+    """The bytes of the view for characters ``start`` to ``end`` of a text at ``shift``. Negative: in a label."""
     if not text.isascii():
         start, end = _bytes(text[:start]), _bytes(text[:end])
     return start + shift, end + shift
