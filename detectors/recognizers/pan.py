@@ -34,7 +34,7 @@ from detectors.recognizers.shapes import (
     shapes,
     strange,
 )
-from detectors.recognizers.surroundings import Name, card_word, larger_thing, name_of
+from detectors.recognizers.surroundings import Name, Words, larger_thing, name_of
 from detectors.test_numbers import TEST_NUMBERS
 
 MUST_FIND = (
@@ -104,13 +104,15 @@ def recognize(text: str) -> Iterator[Recognized]:
 
 def assess(text: str) -> Iterator[Assessment]:
     """Every candidate in ``text``, none overlapping: the card numbers, and what might be taken for one and is none."""
-    taken: list[Shape] = []
+    words = Words(text)
+    taken: set[int] = set()
+    unusual = list(strange(text))
     for groups in runs(text):
-        for item in _settled(_judged(text, shapes(text, groups), groups)):
-            taken.append(item.shape)
+        for item in _settled(_judged(text, shapes(text, groups), groups, words)):
+            taken.update(range(item.shape.start, item.shape.end) if unusual else ())
             yield item
-    for item in _judged(text, strange(text), ()):
-        if all(item.shape.end <= other.start or item.shape.start >= other.end for other in taken):
+    for item in _judged(text, unusual, (), words):
+        if taken.isdisjoint(range(item.shape.start, item.shape.end)):
             yield item
 
 
@@ -135,17 +137,27 @@ def _rank(item: Assessment) -> tuple[int, int, int, int]:
     return ("high", "low", "none").index(item.verdict), tier, shape.start - shape.end, shape.start
 
 
-def _judged(text: str, found: Iterable[Shape], groups: Sequence[Group]) -> Iterator[Assessment]:
+def _judged(text: str, found: Iterable[Shape], groups: Sequence[Group], words: Words) -> Iterator[Assessment]:
     names: dict[int, Name] = {}
     for shape in found:
         if groups and is_mask_tail(text, groups[shape.first]):
             continue
-        if shape.start not in names:
-            names[shape.start] = name_of(text, shape.start)
-        yield _judge(text, shape, names[shape.start])
+        name = names.get(shape.start)
+        if name is None:
+            name = Name() if _follows_digits(text, shape, groups) else name_of(text, shape.start)
+            names[shape.start] = name
+        yield _judge(text, shape, name, words)
 
 
-def _judge(text: str, shape: Shape, name: Name) -> Assessment:
+def _follows_digits(text: str, shape: Shape, groups: Sequence[Group]) -> bool:
+    """Whether what stands before are digits of the same run, which name nothing unless letters are glued to them."""
+    if not shape.first or not groups:
+        return False
+    before = groups[shape.first - 1].start - 1
+    return before < 0 or not (text[before].isalpha() or text[before] in "_]")
+
+
+def _judge(text: str, shape: Shape, name: Name, words: Words) -> Assessment:
     digits = shape.digits
     other = name.other_if_long if len(digits) >= _LONG else name.other
     published = digits in TEST_NUMBERS
@@ -159,7 +171,7 @@ def _judge(text: str, shape: Shape, name: Name) -> Assessment:
     reason = _rejection(digits, rows, sound=sound, published=published)
     if reason:
         return Assessment(shape, "none", brand, tuple(passed), reason, other)
-    word = card_word(text, shape.start, shape.end)
+    word = words.near(shape.start, shape.end)
     reason = _wordless_rejection(shape, other, rows, sound=sound, published=published) if not word else ()
     passed += ["card word"] if word else []
     doubts = reason or _doubts(text, shape, other, rows, word=word, published=published)

@@ -38,12 +38,12 @@ _PRINTED = (
 )  # fmt: skip
 _RUN = re.compile(r"(?<![0-9])[0-9](?:[ ._+\-]*[0-9]){9,}")
 _GROUP = re.compile(r"[0-9]+")
-_STRANGE_GAP = r"([^\w .+\-*•＊●#]{1,3}| ?[^\w .+\-*•＊●#] ?)"
+_STRANGE_GAP = r"([^\w .+\-*•＊●#]{1,3}|[*#]| ?[^\w .+\-*•＊●#] ?)"
 _STRANGE = re.compile(
     rf"(?<![0-9])[0-9]{{4}}{_STRANGE_GAP}(?:[0-9]{{4}}\1[0-9]{{4}}\1[0-9]{{4}}|[0-9]{{6}}\1[0-9]{{4,5}})(?![0-9])"
 )
 _LIST = re.compile(r"[,;|\t\r\n\"'\]\[()<>{}]")
-_MASKS = frozenset("*•＊●#")
+_MASKED = re.compile(r"(?:[*•＊●#][ \-]?){4}\Z")
 _EXPONENT = re.compile(r"[eE]\+?(1[2-8])(?![0-9])")
 _EXPIRY = r"(?:(?:0[1-9]|1[0-2])[2-4][0-9]|[2-4][0-9](?:0[1-9]|1[0-2]))"
 _EXPIRY_FOLLOWS = re.compile(r"[ ._+\-]{1,3}(?:0[1-9]|1[0-2]) ?[/|.\-] ?(?:20)?[2-4][0-9](?![0-9])")
@@ -117,9 +117,9 @@ def strange(text: str) -> Iterator[Shape]:
 
 
 def is_mask_tail(text: str, group: Group) -> bool:
-    """Whether the digits are the clear end of a masked number: ``****1111``. More than eight are no mask's end."""
-    before = text[max(0, group.start - 2) : group.start]
-    return group.size <= 2 * _FOUR and len(before) == 2 and _MASKS.issuperset(before)
+    """Whether the digits are the clear end of a masked number: ``****1111``, ``**** 1111``. A mask hides four digits at
+    least, so two asterisks are emphasis (``**4111 …**``); more than eight digits are no mask's end."""
+    return group.size <= 2 * _FOUR and _MASKED.search(text, max(0, group.start - 12), group.start) is not None
 
 
 def gap(text: str, left: Group, right: Group) -> str:
@@ -179,6 +179,8 @@ def _row_doubts(text: str, groups: Sequence[Group], first: int, last: int) -> tu
     start, end = first, last
     while start and groups[start - 1].size == _FOUR and gap(text, groups[start - 1], groups[start]) == own:
         start -= 1
+        if first - start > 2 * _FOUR:
+            break
     while end + 1 < len(groups) and groups[end + 1].size <= _FOUR and gap(text, groups[end], groups[end + 1]) == own:
         end += 1
         if end - last > 2 * _FOUR:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -10,6 +11,8 @@ from detectors.keys import CARD_WORDS, card_key, fold, other_key
 
 _BEFORE, _AFTER = 48, 16
 """Characters in which a context word counts."""
+_FEW = 32
+"""Candidates whose surroundings are searched one by one."""
 _REACH = 80
 """Characters before a value in which its name is looked for."""
 _NAME = re.compile(r"[\w.\-\[\]@]+")
@@ -82,18 +85,40 @@ def _word_pattern() -> re.Pattern[str]:
 _WORD = _word_pattern()
 
 
-def card_word(text: str, start: int, end: int) -> str:
-    """The card word that stands near ``text[start:end]`` on its line; ``""``: none."""
-    low = max(0, start - _BEFORE)
-    low = max(low, text.rfind("\n", low, start) + 1)
-    newline = text.find("\n", end, end + _AFTER)
-    found = _WORD.search(text, low, start) or _WORD.search(text, end, newline if newline >= 0 else end + _AFTER)
-    return found.group().casefold() if found is not None else ""
+class Words:
+    """The card words of a text. For the first candidates they are looked for where those stand; where there are many,
+    all at once, so that the work stays linear."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._asked = 0
+        self._found: list[tuple[int, int]] = []
+        self._starts: list[int] = []
+
+    def near(self, start: int, end: int) -> str:
+        """The card word that stands near ``text[start:end]`` on its line; ``""``: none."""
+        low = max(0, start - _BEFORE)
+        low = max(low, self._text.rfind("\n", low, start) + 1)
+        newline = self._text.find("\n", end, end + _AFTER)
+        high = newline if newline >= 0 else end + _AFTER
+        self._asked += 1
+        if self._asked <= _FEW:
+            found = _WORD.search(self._text, low, start) or _WORD.search(self._text, end, high)
+            return found.group().casefold() if found is not None else ""
+        if self._asked == _FEW + 1:
+            self._found = [match.span() for match in _WORD.finditer(self._text)]
+            self._starts = [first for first, _ in self._found]
+        for first, last in self._found[bisect_left(self._starts, low) : bisect_left(self._starts, high)]:
+            if last <= start or (first >= end and last <= high):
+                return self._text[first:last].casefold()
+        return ""
 
 
 _HEX = re.compile(r"[0-9a-fA-F]{24,}")
 _TOKEN = re.compile(r"[0-9A-Za-z+/_\-]{26,}")
 _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[1-8][0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}")
+_JOINS = frozenset("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz+/_-")
+_IBAN_HEAD = re.compile(r"[A-Z]{2}[0-9]{2} ")
 _IBAN = re.compile(r"(?<![0-9A-Za-z])[A-Z]{2}[0-9]{2}(?: ?[0-9A-Z]){11,30}")
 _LETTERS = 6
 _TURNS = 8
@@ -101,6 +126,9 @@ _TURNS = 8
 
 def larger_thing(text: str, start: int, end: int) -> str:
     """What ``text[start:end]`` is an inseparable piece of: ``UUID``, ``hash``, ``token``, ``IBAN``; ``""``: nothing."""
+    alone = _JOINS.isdisjoint(text[max(0, start - 1) : start] + text[end : end + 1])
+    if alone and not _IBAN_HEAD.search(text, max(0, start - 40), start):
+        return ""
     low = max(0, start - 64)
     near = text[low : end + 64]
     for kind, pattern, holds in _THINGS:

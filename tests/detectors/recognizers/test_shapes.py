@@ -36,6 +36,7 @@ def cut(text: str) -> list[tuple[str, str]]:
         ("4111,1111,1111,1111", (LISTED, "4111,1111,1111,1111")),
         ("4111/1111/1111/1111", (PRINTED, "4111/1111/1111/1111")),
         ("4111\n1111\n1111\n1111", (LISTED, "4111\n1111\n1111\n1111")),
+        ("4111*1111*1111*1111", (PRINTED, "4111*1111*1111*1111")),
         ("3782 / 822463 / 10005", (PRINTED, "3782 / 822463 / 10005")),
         ("4.111111111111111E15", (FLOATING, "4.111111111111111")),
         ("0000004111111111111111", (PADDED, "4111111111111111")),
@@ -91,7 +92,7 @@ def test_cutting_is_linear():
     assert list(shapes.shapes(text, groups)) == []
 
 
-@pytest.mark.parametrize(("text", "tail"), [("****1111 22 3333", True), ("#4111 1111 1111", False), ("**4111111111", False)])  # fmt: skip
+@pytest.mark.parametrize(("text", "tail"), [("****1111 22 3333", True), ("#4111 1111 1111", False), ("**4111 1111 1111", False), ("**** 1111 22 3333", True)])  # fmt: skip
 def test_the_clear_end_of_a_mask(text, tail):
     (groups,) = shapes.runs(text)
     assert shapes.is_mask_tail(text, groups[0]) is tail

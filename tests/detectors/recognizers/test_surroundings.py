@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from detectors.recognizers.surroundings import card_word, larger_thing, name_of, names_before
+from detectors.recognizers.surroundings import Words, larger_thing, name_of, names_before
 
 N = "4111111111111111"
 
@@ -66,7 +66,8 @@ def test_what_a_name_says(text, card, other):
 )
 def test_card_words_are_words_of_the_same_line(text, word):
     at = text.index(N)
-    assert card_word(text, at, at + len(N)) == word
+    words = Words(text)
+    assert {words.near(at, at + len(N)) for _ in range(40)} == {word}
 
 
 @pytest.mark.parametrize(
