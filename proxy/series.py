@@ -36,7 +36,7 @@ GAP_REASONS = frozenset(
 
 def gap_reason(reason: str) -> str:
     """The row of ``GAP_REASONS`` for a gap: its reason, or what it is a kind of (``truncated-gzip``), or ``other``."""
-    general = reason.rpartition("-")[0]
+    general = reason.partition("-")[0]
     return next((known for known in (reason, general) if known in GAP_REASONS), OTHER)
 
 

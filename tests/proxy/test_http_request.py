@@ -196,11 +196,20 @@ async def test_unlisted_destinations_are_refused(forward):
         assert (asked.gap, asked.route.role) == ("unlisted-destination", "external")
 
 
-async def test_unlisted_destinations_pass_as_external_where_the_policy_says_so(forward):
+async def test_unlisted_destinations_pass_as_external_where_the_policy_says_so(forward, monkeypatch):
+    monkeypatch.setattr("proxy.http_hooks.LaneSeat.may_reach", lambda *_: True)  # loopback stands in for elsewhere
     async with origin() as server, plane(forward(unlisted="external")) as running:
         at = f"127.0.0.1:{server.port}"
         assert await running.ask(f"GET http://{at}/ HTTP/1.1\r\nHost: {at}\r\n\r\n".encode()) == OK
         assert running.guard.asked[0].route.role == "external"
+
+
+async def test_unlisted_destinations_on_this_machine_are_refused_all_the_same(forward):
+    async with origin() as server, plane(forward(unlisted="external")) as running:
+        at = f"127.0.0.1:{server.port}"
+        response = await running.ask(f"GET http://{at}/ HTTP/1.1\r\nHost: {at}\r\n\r\n".encode())
+        assert status_of(response) == 403
+        assert server.connections == 0
 
 
 async def test_origin_form_on_the_forward_lane(forward):
