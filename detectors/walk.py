@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 
 from detectors.budget import Purse
@@ -36,7 +37,7 @@ from detectors.decoders import (
     protobuf,
     quoted_printable,
 )
-from detectors.decoders.offsets import Cover
+from detectors.decoders.offsets import Cover, Whole
 from detectors.decoders.survey import Survey
 from detectors.decoders.text import is_text
 from detectors.model import Ask, Decoder, Finding, Gap, Limits, OutOfTime, Peel, View
@@ -148,10 +149,12 @@ class Walk:
         if told and found and found.substantial:
             self._message(view, told, found)
             return
-        opaque = binary.may_be_opaque(view.data)
-        if (opaque or view.content_type or envelope.may_be(view.data, "")) and self._opened(view, ask):
+        opaque = binary.may_be_opaque(view.data) or view.content_type.startswith(grpc.PREFIX)
+        if (opaque or envelope.may_be(view.data, view.content_type)) and self._opened(view, ask):
             return
         guessed = binary.guess(view.data, ask) if opaque else None
+        if told and found and not guessed and not is_text(view.data):
+            guessed = (told, found)
         if guessed:
             self._message(view, *guessed)
             return
@@ -182,9 +185,9 @@ class Walk:
     def _message(self, view: View, form: binary.Form, found: Survey) -> None:
         """Reads all values of a binary message in one pass, and visits those that the sieve points at. What stands
         between values is looked at as it is: bytes may be a message by accident."""
-        if compressed.may_be_snappy(view.data):
-            list(self._children(view, compressed.peel(view.data, self._ask(view, ())), view.content_type))
-        wanted = set(binary.closed(found, self._ask(view, ())))
+        if compressed.may_be_snappy(view.data) and self._snappy_too(view):
+            return
+        wanted = set(binary.closed(view.data, found, self._ask(view, ())))
         for lines in (found.text, found.other):
             text = lines.text()
             hits = self._sieve.scan(text)
@@ -199,13 +202,22 @@ class Walk:
         self._fields(view, form, sorted(wanted))
         if form.name != "protobuf":
             self._beside(view, form.peel, known, found.beside)
-        for start, end in found.deep:
-            self._gap(view, Gap("too-deep", start, end))
+        for gap in found.gaps:
+            self._gap(view, gap)
         known = len(self.findings)
         solid = found.solid
         self._look(view, label_of(view), list(solid), structured=is_text(view.data))
         values = Cover(solid)
         self.findings[known:] = [f for f in self.findings[known:] if span_in(f, view)[1] not in values]
+
+    def _snappy_too(self, view: View) -> bool:
+        """Whether a message also is a block of snappy with something in it. Nobody knows which it is meant to be, so
+        nothing is put back."""
+        known = len(self.findings)
+        for item in compressed.peel(view.data, self._ask(view, ())):
+            rigid = replace(item, hook=Whole(0, len(view.data), item.data, None)) if isinstance(item, Peel) else item
+            list(self._children(view, (rigid,), view.content_type))
+        return len(self.findings) > known
 
     def _fields(self, view: View, form: binary.Form, wanted: Sequence[int]) -> None:
         """The values of a message at the offsets ``wanted``; messages within it are views of their own, so that their
@@ -230,7 +242,8 @@ class Walk:
         if not declared and plain and b"encoding" not in view.data[:256]:
             return False
         items = charset.peel_charset(view.data, declared, self._ask(view, ()))
-        spans = list(self._children(view, items, view.content_type.split(";")[0] + "; charset=utf-8"))
+        kind = "" if binary.declared_form(view.content_type) else view.content_type.split(";")[0]
+        spans = list(self._children(view, items, f"{kind}; charset=utf-8"))
         return any(start <= _MARK and end >= len(view.data) - _MARK for start, end in spans)
 
     def _look(self, view: View, label: bytes, claimed: list[tuple[int, int]], *, structured: bool = True) -> None:

@@ -91,11 +91,12 @@ def is_opaque(data: bytes, content_type: str, budget: Budget) -> bool:
     return len(data) >= _SHORTEST and any(form.may_be(data, ask) for form in FORMS) and not is_text(data)
 
 
-def closed(found: Survey, ask: Ask) -> list[int]:
-    """Offsets of the values of a message that the sieve cannot see into: compressed, archives, messages, UTF-16."""
+def closed(data: bytes, found: Survey, ask: Ask) -> list[int]:
+    """Offsets of the values of a message ``data`` that the sieve cannot see into: compressed, archives, messages,
+    UTF-16."""
     plain = Ask("", (), ask.budget)
     offsets = list[int]()
-    for start, value in found.blobs:
+    for start, value in found.blobs(data):
         if len(value) >= _SHORTEST and (
             compressed.announces(value) or archive.is_archive(value) or wide.sniff(value) or guess(value, plain)
         ):

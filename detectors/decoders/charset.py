@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 from detectors.decoders import iso2022jp, wide
 from detectors.decoders.offsets import Whole, side_by_side
+from detectors.decoders.text import came_out_well
 from detectors.decoders.weaver import Weaver
 from detectors.model import Ask, Gap, Peel
 
@@ -133,7 +134,8 @@ def _multibyte(data: bytes, codec: str, ask: Ask) -> Peel:
         if len(text) != len(raw) // width:  # an unassigned pair may come out as two characters
             text = "".join(_character(raw[i : i + width], codec, seen) for i in range(0, len(raw), width))
         wide.weave_text(weaver, text, run.start(), width, ask)
-    return Peel(codec.replace("_", "-"), *weaver.done(wide.encoder(codec)), framed=True)
+    child, hook = weaver.done(wide.encoder(codec))
+    return Peel(codec.replace("_", "-"), child, hook, framed=came_out_well(child))
 
 
 def _other(data: bytes, codec: str, ask: Ask) -> Peel:
@@ -142,9 +144,11 @@ def _other(data: bytes, codec: str, ask: Ask) -> Peel:
     if codec != "utf-7" and len(_ALL_BYTES.decode(codec, "replace")) == len(_ALL_BYTES):
         weaver = Weaver(data)
         wide.weave_text(weaver, data.decode(codec, "replace"), 0, 1, ask)
-        return Peel(codec, *weaver.done(encode), framed=True)
+        child, hook = weaver.done(encode)
+        return Peel(codec, child, hook, framed=came_out_well(child))
     text = data.decode(codec, "replace").encode("utf-8", "replace")
-    return Peel(codec, text, Whole(0, len(data), text, encode if encode(text) == data else None), framed=True)
+    whole = Whole(0, len(data), text, encode if encode(text) == data else None)
+    return Peel(codec, text, whole, framed=came_out_well(text))
 
 
 def _reads_as_utf8(data: bytes, codec: str) -> bool:

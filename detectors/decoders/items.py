@@ -21,7 +21,10 @@ from detectors.model import Ask, Peel
 TEXT, BYTES, INTEGER, REAL, ARRAY, MAP, BREAK, OTHER = range(8)
 """Kinds of items. ``BREAK`` ends an array or map whose head named no length (-1)."""
 
+DEEPEST = 4096
+"""Arrays and maps in one another. Libraries give up at a thousand."""
 _PLAIN_NAME = re.compile(r"[^\W\d]\w*")
+_DIGITS = re.compile(rb"[0-9](?:[ ._+-]*[0-9]){11}")
 _LEVELS = 32
 _FEW, _MANY, _MOST = 100, 10**12, 10**19
 
@@ -139,6 +142,9 @@ def read(data: bytes, items: Items, ask: Ask, nest: Nest) -> Iterator[tuple[Item
                     frames[-1][_KEY], frames[-1][_SHOWN] = _name(data, item), ""
             if kind in (ARRAY, MAP):
                 frames.append(_opened(frames[-1] if frames else _OUTSIDE, item))
+                if len(frames) > DEEPEST:
+                    yield None
+                    return
                 if item[4]:
                     continue
                 frames.pop()
@@ -192,8 +198,12 @@ def survey(data: bytes, form: Format, ask: Ask, *, declared: bool, called: Calle
                 found.number(label, digits, start, end)
         elif end > start:
             content = data[start:end] if whole is None else whole
-            found.add(label, content, start, end, text=is_text(content))
-    return found if declared or found.telling else None
+            text = is_text(content)
+            found.add(label, content, start, end, text=text)
+            if whole is not None and not text:
+                found.pieces[start] = content
+    telling = found.telling or bool(_DIGITS.search(found.other.text()))
+    return found if declared or telling else None
 
 
 def _number(form: Format) -> Encode:

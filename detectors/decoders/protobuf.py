@@ -5,9 +5,9 @@ begins behind ``4``); a number is a varint, a zigzag varint, a fixed64 or a doub
 The wire does not tell a text from a message: what is no text, or begins with a line end or a tab, and reads as a whole
 message is one; any other text that reads as one is looked at both ways, and then keeps its length.
 Limits: one tag at a time; messages within ``DEPTH`` levels. Integers are read from 13 digits on, under a name from
-three. Not read: a fixed64 of 17 to 19 digits whose bits are an everyday double, unless its name says card; a packed
-list of integers that is as long as a trace id or span id. Integers in such an id that reads as a message go by the name
-``trace_id``, and so are doubtful.
+three. Not read: a fixed64 of 17 to 19 digits whose bits are an everyday double or eight letters, unless its name says
+card; a packed list of integers that is as long as a trace id or span id. Integers in such an id that reads as a message
+go by the name ``trace_id``, and so are doubtful.
 Put back: text at any length, with the lengths of all messages around it mended; a number only as ``0``.
 Paths: field numbers, ``1.2[1].5``: the second field 2 of the first field 1. An entry of a map (field 1 names the rest:
 ``KeyValue`` of OTLP, ``Label`` of Prometheus) shows its name, ``6['card.number'].2``, and gives it to its value.
@@ -25,6 +25,7 @@ from detectors.decoders.naming import segment
 from detectors.decoders.offsets import Framed, Whole
 from detectors.decoders.protobuf_wire import (
     LENGTH,
+    MOST_FIELDS,
     Field,
     entry_name,
     fields,
@@ -83,8 +84,10 @@ class _Reader:
     def _value(self, start: int, end: int, key: str, parent: str, label: bytes, level: int) -> None:
         payload = self.data[start:end]
         text, inner = read(self.data, start, end, payload, self.ask)
+        if len(inner) >= MOST_FIELDS:
+            self.found.gaps.append(Gap("too-many-candidates", start, end))
         if inner and level >= DEPTH:
-            self.found.deep.append((start, end))
+            self.found.gaps.append(Gap("too-deep", start, end))
         elif inner:
             self.message(start, end, inner, key, parent, level + 1)
         if text:
@@ -108,7 +111,7 @@ def read(data: bytes, start: int, end: int, payload: bytes, ask: Ask) -> tuple[b
     if text and payload[0] & 7 not in _TYPES:
         return True, []
     found, good = fields(data, start, end, ask)
-    if good < end:
+    if good < end and len(found) < MOST_FIELDS:
         return text, []
     if text and payload[0] >= 0x20:
         return True, [field for field in found if field[1] == LENGTH]
@@ -119,9 +122,12 @@ def survey(data: bytes, ask: Ask, *, declared: bool) -> Survey | None:
     """All values of a message; ``None`` where it is none. Bytes that nobody calls protobuf have to hold something
     telling, and no field number that nobody uses."""
     found, good = fields(data, 0, len(data), ask)
-    if good < len(data) or (not declared and any(field[0] > MOST_UNDECLARED for field in found)):
+    many = len(found) >= MOST_FIELDS
+    if (good < len(data) and not many) or (not declared and any(field[0] > MOST_UNDECLARED for field in found)):
         return None
     reader = _Reader(data, ask)
+    if many:
+        reader.found.gaps.append(Gap("too-many-candidates", 0, len(data)))
     reader.message(0, len(data), found, "", "", 0)
     return reader.found if declared or reader.found.telling else None
 
@@ -196,9 +202,10 @@ def peel(data: bytes, ask: Ask) -> Iterator[Peel | Gap]:
     declared as protobuf and break off or break, what is sound and a Gap."""
     declared = bool(DECLARED.match(ask.content_type))
     level = _Level(data, ask)
-    if level.good == len(data) or declared:
+    many = len(level.found) >= MOST_FIELDS
+    if level.good == len(data) or declared or many:
         yield from level.peels()
-    if level.good < len(data) and declared:
+    if level.good < len(data) and declared and not many:
         yield Gap(f"{_fault(data, level.good)}-protobuf", level.good, len(data))
 
 

@@ -22,18 +22,20 @@ _LONGEST_NAME = 192
 _ID_SIZES = (8, 16)
 _FEW, _MANY, _MOST = 100, 10**12, 10**19
 _EVERYDAY = (1e-9, 1e16)
-_ALL = 1 << 40
+MOST_FIELDS = 1_000_000
+"""Fields of one message that are read. Each takes a hundred bytes of memory while it is."""
 
 Field = tuple[int, int, int, int, int]
 """Number, wire type, offset behind the tag, and the span of the value (of a text or message, without its length)."""
 
 
-def fields(data: bytes, at: int, end: int, ask: Ask, most: int = _ALL) -> tuple[list[Field], int]:
+def fields(data: bytes, at: int, end: int, ask: Ask, most: int | None = None) -> tuple[list[Field], int]:
     """The fields of the message ``data[at:end]``, ``most`` of them, and the offset up to which they are sound: ``end``
     if all are."""
     out: list[Field] = []
     groups: list[int] = []
     good = at
+    most = MOST_FIELDS if most is None else most
     while at < end and len(out) < most:
         if not len(out) & 1023:
             ask.budget.check_time()
@@ -154,7 +156,8 @@ def _readings(data: bytes, field: Field, key: str) -> Iterator[tuple[int, Encode
         return
     value = int.from_bytes(data[start:end], "little")
     (real,) = struct.unpack_from("<d", data, start)
-    everyday = _EVERYDAY[0] < abs(real) < _EVERYDAY[1] or math.isnan(real)
+    letters = all(0x20 <= byte < 0x7F for byte in data[start:end])
+    everyday = _EVERYDAY[0] < abs(real) < _EVERYDAY[1] or math.isnan(real) or letters
     if value < 10**16 or not everyday or fold(key) in CARD_KEY_SET:
         yield value, _fixed
     if least <= real < 10**16 and real == int(real):

@@ -6,44 +6,51 @@ around a value (a tag, a length) are not on its line: ``0x38`` is the digit 8 an
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left
-from collections.abc import Iterable
-from itertools import accumulate
+from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from detectors.keys import EXPIRY_KEY_SET, HOLDER_KEY_SET, PIN_BESIDE_SET, SECURITY_CODE_BESIDE_SET, names
+from detectors.model import Gap
 
 _CACHED = 4096
 _BESIDE = EXPIRY_KEY_SET | HOLDER_KEY_SET | PIN_BESIDE_SET | SECURITY_CODE_BESIDE_SET
 
 
 class Lines:
-    """Values and where each stands in the message. Added to often, so without ceremony."""
+    """Values and where each stands in the message. There may be millions: 24 bytes each, and their text."""
 
     def __init__(self) -> None:
-        self._parts: list[bytes] = []
-        self._spans: list[tuple[int, int]] = []
+        self._text = bytearray()
+        self._lines = array("Q")
+        self._starts = array("Q")
+        self._ends = array("Q")
 
     def add(self, label: bytes, value: bytes, start: int, end: int) -> None:
         """``value``, from ``start`` to ``end`` of the message, under the name ``label``."""
-        self._spans.append((start, end))
-        self._parts.append(label + value)
+        self._lines.append(len(self._text))
+        self._starts.append(start)
+        self._ends.append(end)
+        self._text += b"%b%b\n" % (label, value)
+
+    def __len__(self) -> int:
+        return len(self._lines)
 
     def text(self) -> bytes:
         """Every line."""
-        return b"\n".join((*self._parts, b""))
+        return bytes(self._text)
 
     def at(self, ends: Iterable[int]) -> list[int]:
         """Where in the message the values stand whose lines hold matches that ended at ``ends`` of ``text``."""
-        asked = list(ends)
-        if not asked or not self._spans:
+        if not self._lines:
             return []
-        starts = [0, *accumulate(len(part) + 1 for part in self._parts)]
-        lines = {max(bisect_left(starts, end, 0, len(self._spans)) - 1, 0) for end in asked}
-        return [self._spans[line][0] for line in lines]
+        lines = {max(bisect_left(self._lines, end) - 1, 0) for end in ends}
+        return [self._starts[line] for line in lines]
 
-    def spans(self) -> list[tuple[int, int]]:
+    def spans(self) -> Iterator[tuple[int, int]]:
         """Where in the message each value stands, in the order of ``add``."""
-        return self._spans
+        return zip(self._starts, self._ends, strict=True)
 
 
 class Survey:
@@ -54,11 +61,11 @@ class Survey:
         """Values in UTF-8, numbers among them."""
         self.other = Lines()
         """Values that are no text."""
-        self.blobs: list[tuple[int, bytes]] = []
-        """The same with their offsets."""
-        self._numbers: set[int] = set()
-        self.deep: list[tuple[int, int]] = []
-        """Where messages stand that nobody looked into, for they are too deep in others."""
+        self.pieces: dict[int, bytes] = {}
+        """Those of them that do not stand there in one piece."""
+        self.gaps: list[Gap] = []
+        """What nobody looked into: messages too deep in others, or with too many fields."""
+        self._numbers = array("Q")
         self.telling = False
         """Whether there is something that a message has and noise has not: text, or a number long enough."""
         self.beside: list[int] = []
@@ -75,11 +82,10 @@ class Survey:
             self.text.add(label, value, start, end)
         else:
             self.other.add(label, value, start, end)
-            self.blobs.append((start, value))
 
     def number(self, label: bytes, digits: bytes, start: int, end: int) -> None:
         """A number that the message stores as bits."""
-        self._numbers.add(start)
+        self._numbers.append(start)
         self.text.add(label, digits, start, end)
         self.telling |= len(digits) > 12
         if label and label in self._aside:
@@ -88,12 +94,18 @@ class Survey:
     @property
     def solid(self) -> list[tuple[int, int]]:
         """Where texts and byte strings stand: bytes that belong to one of these, and to nothing else."""
-        return [span for span in (*self.text.spans(), *self.other.spans()) if span[0] not in self._numbers]
+        numbers = frozenset(self._numbers)
+        return [span for span in chain(self.text.spans(), self.other.spans()) if span[0] not in numbers]
 
     @property
     def substantial(self) -> bool:
         """Whether there is anything to be visited: ASCII reads as a stream of small integers."""
-        return self.telling or bool(self.blobs) or bool(self.deep)
+        return self.telling or len(self.other) > 0 or bool(self.gaps)
+
+    def blobs(self, data: bytes) -> Iterator[tuple[int, bytes]]:
+        """The values that are no text, with their offsets in the message ``data``."""
+        for start, end in self.other.spans():
+            yield start, self.pieces.get(start) or data[start:end]
 
     def label(self, parent: str, key: str) -> bytes:
         """The name of a value as ``detectors.walk.label_of`` spells it: ``card.number: ``."""

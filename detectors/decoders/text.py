@@ -11,6 +11,8 @@ import re
 
 _TEXT = bytes((*range(7, 14), 27, 30, *range(32, 127), *range(128, 256)))
 """All bytes but most controls: the bell, tabs, line ends, escape (colours of a terminal) and RS (RFC 7464) may stay."""
+_UNREADABLE = re.compile(rb"\xc2[\x80-\x9f]|\xef\xbf\xbd|\xef\xa3[\xb0-\xb3]")
+"""C1 controls, U+FFFD, and the private letters that CP932 has for bytes that stand for nothing."""
 _START = re.compile(rb"(?:\xef\xbb\xbf)?\s*+[\[{<]")
 _MESSAGE = re.compile(r"[\w.+/-]*(?:protobuf|msgpack|messagepack|cbor|grpc|\+proto)")
 _DECLARED = re.compile(r"text/|multipart/|[\w.+/-]*(?:json|xml|javascript|urlencoded)\b")
@@ -27,6 +29,12 @@ def is_text(data: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def came_out_well(data: bytes) -> bool:
+    """Whether the bytes, decoded from a charset, are the text that somebody wrote: then nothing in the original counts
+    its bytes."""
+    return is_text(data) and not _UNREADABLE.search(data)
 
 
 def is_rigid(data: bytes, content_type: str) -> bool:

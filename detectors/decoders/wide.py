@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 
 from detectors.decoders.offsets import Encode, OffsetMap
+from detectors.decoders.text import came_out_well
 from detectors.decoders.weaver import REPLACEMENT, Weaver, near
 from detectors.model import Ask, Peel
 
@@ -100,7 +101,8 @@ def peel(data: bytes, codec: str, ask: Ask) -> Peel:
     weave_text(weaver, text, mark, width, ask)
     if end < len(data):
         weaver.piece(REPLACEMENT, len(data), (3, len(data) - end))
-    return Peel(codec[:6], *weaver.done(encoder(codec)), framed=True)
+    child, hook = weaver.done(encoder(codec))
+    return Peel(codec[:6], child, hook, framed=came_out_well(child))
 
 
 def peel_runs(data: bytes, ask: Ask, codec: str = "") -> Iterator[Peel]:

@@ -82,7 +82,7 @@ def _wide(extra: bytes, fields: tuple[int, ...]) -> tuple[int, ...]:
 
 def _local(data: bytes, at: int) -> _Entry | None:
     """The entry whose local header stands at ``at``."""
-    if not data.startswith(_LOCAL, at) or at + 30 > len(data):
+    if at < 0 or not data.startswith(_LOCAL, at) or at + 30 > len(data):
         return None
     _, flags, method, crc, size, plain, name, extra = _LOCAL_HEAD.unpack_from(data, at)
     start = at + 30 + name + extra

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors import Gap
+from detectors import Gap, Inspector
 from detectors.budget import Purse
 from detectors.decoders.binary import FORMS, closed, declared_form, guess, is_opaque
 from detectors.decoders.protobuf_wire import spell_varint
 from detectors.decoders.survey import Survey
 from detectors.model import PAN, Limits
+from detectors.redaction import redact
 from tests.detectors.decoders.peeling import NUMBER, ask, few
 
 N = NUMBER.encode()
@@ -172,8 +173,9 @@ def test_values_that_the_sieve_cannot_see_into_are_visited():
         at += len(blob)
     found.add(b"", b"plain text", at, at + 10, text=True)
     found.add(b"", b"%PDF-1.4 /Filter", at + 10, at + 26, text=True)
+    data = b"".join(blobs) + b"plain text%PDF-1.4 /Filter"
     starts = [0, sum(map(len, blobs[:2])), sum(map(len, blobs[:3])), sum(map(len, blobs[:4])), at + 10]
-    assert closed(found, ask()) == starts
+    assert closed(data, found, ask()) == starts
 
 
 def test_a_wrong_label_hides_nothing(inspector):
@@ -198,3 +200,69 @@ def test_bytes_between_values_are_looked_at(inspector):
     for number in (b"5105105105105100", b"5555555555554444", b"6011111111111117"):
         for body in (number + b"\x01", number + b"\x01\x01", b"\x01" + number):
             assert any(f.entity == PAN for f in inspector.inspect(body, "application/x-protobuf").findings), body
+
+
+LEAKS = st.sampled_from(
+    [
+        NUMBER,
+        f"pan {NUMBER} " + "x" * 30,
+        "cvv=1234" + " " * 40,
+        int(NUMBER),
+        float(NUMBER),
+        b"\xff" + N,
+        gzip.compress(N),
+        {"cvv": "1234"},
+        {"card": {"number": "1234567890"}},
+    ]
+)
+documents = st.recursive(
+    st.one_of(LEAKS, st.text(max_size=60), st.integers(0, 999), st.binary(max_size=9), st.none()),
+    lambda inner: st.one_of(
+        st.lists(inner, min_size=1, max_size=4), st.dictionaries(st.text(max_size=5), inner, min_size=1, max_size=4)
+    ),
+    max_leaves=10,
+)
+
+
+@few
+@given(
+    documents, st.sampled_from(["mask", "remove", "fingerprint"]), st.sampled_from(["string", "zero"]), st.booleans()
+)
+def test_what_is_left_of_a_message_is_a_message_without_card_data(inspector, value, style, how, declared):
+    for kind, pack, unpack in (
+        ("application/msgpack", msgpack.packb, lambda data: msgpack.unpackb(data, strict_map_key=False)),
+        ("application/cbor", cbor2.dumps, cbor2.loads),
+    ):
+        body = pack([value])
+        result = inspector.inspect(body, kind if declared else "")
+        assert result.gaps == ()
+        out = redact(body, result.findings, style, how)
+        if out is not None:
+            assert isinstance(unpack(out), list)
+            again = inspector.inspect(out, kind if declared else "")
+            assert [f for f in again.findings if f.confidence == "high"] == []
+
+
+@pytest.fixture(scope="module")
+def team(tmp_path_factory):
+    file = tmp_path_factory.mktemp("team") / "r.yaml"
+    file.write_text(
+        "recognizers:\n"
+        "  - {name: m, supported_entity: ROKI_MEMBER, patterns: [{name: m, regex: 'ROKI-[0-9]{6}', score: 0.9}]}\n"
+        "  - {name: n, supported_entity: ROKI_NUMBER, patterns: [{name: n, regex: '(?<![0-9])77[0-9]{6}(?![0-9])', score: 0.9}]}\n"
+    )
+    return Inspector(recognizers=[file])
+
+
+def test_the_teams_own_recognizers_read_messages_too(team):
+    proto = b"\x0a\x0eid ROKI-123456\x12\x05\xff\x00abc"
+    for value in ({"id": "ROKI-123456"}, {"b": b"\xff ROKI-123456"}, {"a": [1, "x", "ROKI-123456"]}):
+        for body in (msgpack.packb(value), cbor2.dumps(value)):
+            (finding,) = team.inspect(body).findings
+            assert finding.entity == "ROKI_MEMBER"
+            assert not team.quiet(body)
+    assert [(f.entity, f.path) for f in team.inspect(proto, "application/x-protobuf").findings] == [
+        ("ROKI_MEMBER", "1")
+    ]
+    body = msgpack.packb({"member": 77123456, "other": "text"})
+    assert [(f.entity, f.path) for f in team.inspect(body).findings] == [("ROKI_NUMBER", "$.member")]

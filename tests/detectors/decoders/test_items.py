@@ -1,6 +1,6 @@
 import pytest
 
-from detectors.decoders.items import ARRAY, BREAK, INTEGER, MAP, OTHER, TEXT, Format, Nest, peels, read, survey
+from detectors.decoders.items import ARRAY, BREAK, DEEPEST, INTEGER, MAP, OTHER, TEXT, Format, Nest, peels, read, survey
 from tests.detectors.decoders.peeling import ask
 
 DATA = b"abcdefghijklmnopqrstuvwxyz"
@@ -80,6 +80,11 @@ def test_undeclared_bytes_are_arrays_or_maps_with_something_in_them():
 def test_a_deep_path_shows_its_ends():
     (path,) = [place for place, *_ in places(*[(ARRAY, 1)] * 100, NUMBER)]
     assert path == "$" + "[0]" * 32 + ".." + "[0]" * 32
+
+
+def test_nesting_that_no_library_reads_is_broken():
+    assert places(*[(ARRAY, 1)] * DEEPEST, NUMBER)
+    assert list(read(DATA, fed(*[(ARRAY, 1)] * (DEEPEST + 1), NUMBER), ask(), Nest()))[-1] is None
 
 
 def test_only_values_with_a_hit_are_children():

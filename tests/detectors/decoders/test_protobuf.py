@@ -1,6 +1,7 @@
 import random
 import time
 
+import cramjam
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from hypothesis import given
@@ -17,6 +18,22 @@ from tests.detectors.decoders.peeling import MASKED, NUMBER, Plenty, ask, few, n
 N = NUMBER.encode()
 KIND = "application/x-protobuf"
 Types = descriptor_pb2.FieldDescriptorProto
+
+
+def raw(data):
+    return bytes(cramjam.snappy.compress_raw(data))
+
+
+def unraw(data):
+    return bytes(cramjam.snappy.decompress_raw(data))
+
+
+def framed(data):
+    return bytes(cramjam.snappy.compress(data))
+
+
+def unframed(data):
+    return bytes(cramjam.snappy.decompress(data))
 
 
 def made():
@@ -167,6 +184,81 @@ def test_otlp_logs_are_put_back(inspector):
             )
         assert read == expected
         assert inspector.inspect(read.SerializeToString(), KIND).findings == ()
+
+
+def schema(package, *messages):
+    """Message classes from rows of (name, (field, number, type or message name, repeated) ...)."""
+    file = descriptor_pb2.FileDescriptorProto(name=f"{package}.proto", package=package, syntax="proto3")
+    for name, *rows in messages:
+        message = file.message_type.add(name=name)
+        for field, number, kind, repeated in rows:
+            told = (
+                {"type": kind}
+                if isinstance(kind, int)
+                else {"type": Types.TYPE_MESSAGE, "type_name": f".{package}.{kind}"}
+            )
+            message.field.add(name=field, number=number, label=3 if repeated else 1, **told)
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return [message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.{name}")) for name, *_ in messages]
+
+
+TEXT, INTEGER, DOUBLE = Types.TYPE_STRING, Types.TYPE_INT64, Types.TYPE_DOUBLE
+(PushRequest, *_) = schema(
+    "logproto",
+    ("PushRequest", ("streams", 1, "Stream", True)),
+    ("Stream", ("labels", 1, TEXT, False), ("entries", 2, "Entry", True), ("hash", 3, INTEGER, False)),
+    ("Entry", ("timestamp", 1, "Timestamp", False), ("line", 2, TEXT, False)),
+    ("Timestamp", ("seconds", 1, INTEGER, False), ("nanos", 2, INTEGER, False)),
+)
+(WriteRequest, *_) = schema(
+    "prometheus",
+    ("WriteRequest", ("timeseries", 1, "TimeSeries", True)),
+    ("TimeSeries", ("labels", 1, "Label", True), ("samples", 2, "Sample", True)),
+    ("Label", ("name", 1, TEXT, False), ("value", 2, TEXT, False)),
+    ("Sample", ("value", 1, DOUBLE, False), ("timestamp", 2, INTEGER, False)),
+)
+
+
+def push(*lines):
+    request = PushRequest()
+    for n in range(2):
+        stream = request.streams.add(labels='{app="shop"}', hash=n)
+        for line in lines:
+            entry = stream.entries.add(line=line)
+            entry.timestamp.seconds, entry.timestamp.nanos = 1763800000, 123456789
+    return request
+
+
+PUSHES = [("", raw, unraw), ("snappy", raw, unraw), ("", framed, unframed)]
+
+
+@pytest.mark.parametrize(("encoding", "pack", "unpack"), PUSHES)
+def test_loki_pushes_are_read_and_put_back(inspector, encoding, pack, unpack):
+    lines = ["GET /health 200 " + "x" * 40, f"charged {NUMBER} for order 77", '{"msg":"declined","cvv":"1234"}']
+    body = pack(push(*lines).SerializeToString())
+    result = inspector.inspect(body, KIND, encoding)
+    assert result.gaps == ()
+    assert [(f.entity, f.path) for f in result.findings] == [
+        (PAN, "1.2[1].2"), (SECURITY_CODE, "1.2[2].2/$.cvv"), (PAN, "1[1].2[1].2"), (SECURITY_CODE, "1[1].2[2].2/$.cvv"),
+    ]  # fmt: skip
+    assert {f.trail for f in result.findings} == {("snappy", "protobuf")}
+    out = PushRequest.FromString(unpack(redact(body, result.findings, "mask")))
+    assert out == push(lines[0], f"charged {MASKED} for order 77", '{"msg":"declined","cvv":"***"}')
+    clean = pack(push("nothing in here", "nor here").SerializeToString())
+    assert inspector.inspect(clean, KIND, encoding) == type(result)()
+
+
+def test_prometheus_labels_go_by_their_names(inspector):
+    request = WriteRequest()
+    series = request.timeseries.add()
+    for name, value in (("__name__", "payments_total"), ("card_no", "1234567890"), ("path", "/pay")):
+        series.labels.add(name=name, value=value)
+    series.samples.add(value=12.25, timestamp=1763800000123)
+    body = raw(request.SerializeToString())
+    assert [(f.entity, f.confidence, f.path) for f in inspector.inspect(body, KIND, "snappy").findings] == [
+        (PAN, "high", "1.1[1]['card_no'].2")
+    ]
 
 
 def test_otlp_traces(inspector):
@@ -329,6 +421,16 @@ def test_a_big_message_takes_linear_time(inspector):
         assert inspector.inspect(one * count, KIND) == type(inspector.inspect(b""))()
         took.append(time.process_time() - started)
     assert took[1] < 40 * max(took[0], 0.01)
+
+
+def test_a_message_with_too_many_fields_is_a_gap_and_read_as_far_as_it_goes(inspector, monkeypatch):
+    for module in ("protobuf", "protobuf_wire"):
+        monkeypatch.setattr(f"detectors.decoders.{module}.MOST_FIELDS", 50)
+    message = Card(texts=[f"\x01{NUMBER}", *["a"] * 99])
+    for body, path in ((message, "9"), (Card(inner=[message]), "10.9")):
+        result = inspector.inspect(body.SerializeToString(), KIND)
+        assert [gap.reason for gap in result.gaps] == ["too-many-candidates"]
+        assert [f.path for f in result.findings] == [path]
 
 
 def test_the_clock_is_watched():

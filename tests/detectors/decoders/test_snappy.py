@@ -4,8 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.decoders.compressed import peel, unwrap
+from detectors.decoders.protobuf_wire import spell_varint
 from detectors.decoders.snappy import MAGIC, may_be_raw, snappied
 from detectors.model import Gap
+from detectors.redaction import redact
 from tests.detectors.decoders.peeling import MASKED, NUMBER, Plenty, ask, few, gaps, holding, numbers, peels, put
 
 TEXT = b"\x0a\x80 card " + NUMBER.encode() + b" " + bytes(range(256)) * 400
@@ -113,3 +115,12 @@ def test_what_no_reader_takes_ends_the_stream(tail, fault):
     data = MAGIC + chunk(0x01, b"crc!" + NUMBER.encode()) + tail
     got = snappied(data, 1 << 20, ask())
     assert (got.data, got.fault) == (NUMBER.encode(), fault)
+
+
+def test_a_message_that_is_a_block_of_snappy_as_well_is_not_put_back(inspector):
+    """The length of 16 and a literal of 16 bytes also read as field 2 with the value 60."""
+    body = raw(b"\x10" + spell_varint(378282246310005) + b"\x0a\x06abcdef")
+    assert body.startswith(b"\x10\x3c")
+    found = inspector.inspect(body, "application/x-protobuf").findings
+    assert [f.trail for f in found] == [("snappy", "protobuf")]
+    assert redact(body, found, "mask", "zero") is None

@@ -10,7 +10,8 @@ def test_lines_know_where_their_values_stand():
     lines.add(b"", b"two", 50, 53)
     text = lines.text()
     assert text == b"one\ncvv: 123\ntwo\n"
-    assert lines.spans() == [(10, 13), (40, 43), (50, 53)]
+    assert list(lines.spans()) == [(10, 13), (40, 43), (50, 53)]
+    assert len(lines) == 3
     ends = {"one": 3, "cvv": 7, "123": 12, "two": 16}
     assert {name: lines.at([end]) for name, end in ends.items()} == {"one": [10], "cvv": [40], "123": [40], "two": [50]}
     assert sorted(lines.at([2, 3, 16])) == [10, 50]
@@ -28,9 +29,10 @@ def test_texts_and_other_bytes_are_kept_apart():
     found.add(b"a: ", b"text", 7, 11, text=True)
     assert found.telling
     assert (found.text.text(), found.other.text()) == (b"a: text\n", b"\xff\x00\n")
-    assert found.blobs == [(3, b"\xff\x00")]
+    found.pieces[3] = b"\xff\x00"
+    assert list(found.blobs(bytes(40))) == [(3, b"\xff\x00")]
     found.number(b"n: ", b"4111", 20, 24)
-    assert found.text.spans() == [(7, 11), (20, 24)]
+    assert list(found.text.spans()) == [(7, 11), (20, 24)]
     assert found.solid == [(7, 11), (3, 5)]
 
 

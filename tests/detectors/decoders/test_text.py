@@ -1,6 +1,6 @@
 import pytest
 
-from detectors.decoders.text import is_rigid, is_text
+from detectors.decoders.text import came_out_well, is_rigid, is_text
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,20 @@ def test_binary(data):
     assert not is_text(data)
     assert is_rigid(data, "")
     assert is_rigid(data, "application/octet-stream")
+
+
+@pytest.mark.parametrize(
+    ("data", "well"),
+    [
+        ("カード".encode(), True),
+        (b"plain", True),
+        ("a\ufffdb".encode(), False),
+        (b"a\x00b", False),
+        (b"\xff".decode("cp932").encode(), False),
+    ],
+)
+def test_what_came_out_of_a_charset(data, well):
+    assert came_out_well(data) is well
 
 
 @pytest.mark.parametrize("kind", ["application/x-protobuf", "application/msgpack", "application/grpc+proto"])
