@@ -13,18 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import presidio_analyzer.predefined_recognizers as predefined
 import regex
 import yaml
-from presidio_analyzer import (
-    AnalyzerEngine,
-    EntityRecognizer,
-    PatternRecognizer,
-    RecognizerRegistry,
-    RecognizerResult,
-    pattern_recognizer,
-)
-from presidio_analyzer.nlp_engine import NlpArtifacts, NlpEngine
 
 from detectors.model import (
     CARDHOLDER_NAME,
@@ -38,6 +28,19 @@ from detectors.model import (
     OutOfTime,
 )
 from detectors.recognizers import Recognized, Recognizer, pan, pin_block, security_code, track
+from detectors.without_spacy import without_spacy
+
+with without_spacy():
+    import presidio_analyzer.predefined_recognizers as predefined
+    from presidio_analyzer import (
+        AnalyzerEngine,
+        EntityRecognizer,
+        PatternRecognizer,
+        RecognizerRegistry,
+        RecognizerResult,
+        pattern_recognizer,
+    )
+    from presidio_analyzer.nlp_engine import NlpArtifacts, NlpEngine
 
 _LANGUAGE = "en"
 _LOW, _HIGH = 0.4, 1.0

@@ -24,11 +24,21 @@ _BREAK = rb"(?:\r?\n[ \t]?|\\+r\\+n|\\+n)?"
 
 def _sextets(first: Class, second: Class, third: Class) -> tuple[Class, Class, Class, Class]:
     return (
-        frozenset(a >> 2 for a in first),
-        frozenset((a & 3) << 4 | b >> 4 for a in first for b in second),
-        frozenset((b & 15) << 2 | c >> 6 for b in second for c in third),
+        _parts(first, 2),
+        _joined(first, 3, second, 4, 4),
+        _joined(second, 15, third, 6, 2),
         frozenset(c & 63 for c in third),
     )
+
+
+def _parts(choice: Class, down: int) -> Class:
+    return frozenset(byte >> down for byte in choice)
+
+
+def _joined(left: Class, low: int, right: Class, down: int, up: int) -> Class:
+    """The low bits of one byte before the high bits of the next: few of each, so that any two bytes cost little."""
+    lows, highs = frozenset(byte & low for byte in left), _parts(right, down)
+    return frozenset(a << up | b for a in lows for b in highs)
 
 
 def through_base64(classes: Sequence[Class], before: int) -> list[Class]:

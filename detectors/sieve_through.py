@@ -64,11 +64,9 @@ def _letter(padded: Sequence[Class], bit: int) -> Class:
     if offset <= 3:
         return frozenset(_BASE32[(value >> (3 - offset)) & 31] for value in padded[byte])
     rest = offset - 3
-    return frozenset(
-        _BASE32[((first << rest) & 31) | (second >> (8 - rest))]
-        for first in padded[byte]
-        for second in padded[byte + 1]
-    )
+    lows = frozenset((first << rest) & 31 for first in padded[byte])
+    highs = frozenset(second >> (8 - rest) for second in padded[byte + 1])
+    return frozenset(_BASE32[low | high] for low in lows for high in highs)
 
 
 _ESCAPED: tuple[Text, ...] = (
