@@ -7,6 +7,7 @@ that fails too, in a refusal; only a lane in monitor mode goes on.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Mapping
 from dataclasses import replace
 from time import perf_counter
@@ -29,6 +30,9 @@ INLINE_BYTES = 256 * 1024
 GRACE_SECONDS = 1.0
 """Added to the inspector's own deadline: it ends itself with a gap, and only if it cannot is it given up."""
 
+HEAVY_BYTES = 32 * 1024 * 1024
+"""Decoded bytes from which on an inspection counts as heavy. Memory is about twice of what the decoders make."""
+
 GAP_ANSWERS: Mapping[str, tuple[int, str]] = {
     "body-too-large": (413, "The body is larger than limits.body of the policy."),
     "answer-too-large": (502, "The upstream's answer is larger than limits.body of the policy."),
@@ -38,6 +42,9 @@ GAP_ANSWERS: Mapping[str, tuple[int, str]] = {
     "unlisted-destination": (403, "The destination is in none of the lane's destinations."),
 }
 """Status and explanation of what the plane could not hand over whole."""
+
+
+logger = logging.getLogger(__name__)
 
 
 class Asked(Protocol):
@@ -131,7 +138,7 @@ class Gate:
             decision = self.guard.quick(message)
             if isinstance(decision, Decision) and decision.action is Action.ALLOW:
                 marks.set_passed(flow, message.direction)
-                self._meter.added_latency(message.route.lane, perf_counter() - began)
+                self._count(message, began)
                 return None
         return self._check(flow, message, seal, began)
 
@@ -141,12 +148,19 @@ class Gate:
             carry_out(flow, message, decision, seal)
         except Exception:  # noqa: BLE001 - whatever it was, the message is refused
             carry_out(flow, message, self._failed(message, "carry-out"))
-        self._meter.added_latency(message.route.lane, perf_counter() - began)
+        self._count(message, began)
+
+    def _count(self, message: Message, began: float) -> None:
+        try:
+            self._meter.added_latency(message.route.lane, perf_counter() - began)
+        except Exception as error:  # noqa: BLE001 - a histogram never decides what the client gets
+            logger.error("counting failed: %s", type(error).__name__)
 
     async def _decision(self, message: Message) -> Decision:
         """The guard's decision, or its word for a failure, within the route's deadline."""
+        seconds, lane = message.route.limits.seconds + GRACE_SECONDS, message.route.lane
         try:
-            return await self._workers.run(self.guard.check, message, message.route.limits.seconds + GRACE_SECONDS)
+            return await self._workers.run(self.guard.check, message, seconds, lane=lane, heavy=is_heavy(message))
         except TimeoutError:
             return self._failed(message, "timeout")
         except asyncio.CancelledError:
@@ -159,6 +173,12 @@ class Gate:
             return self.guard.failed(message, where)
         except Exception:  # noqa: BLE001 - the last edge: nothing is left to ask
             return Decision(Action.ALLOW if message.route.mode == "monitor" else Action.BLOCK)
+
+
+def is_heavy(message: Message) -> bool:
+    """Whether the decoders may make so much of it that only few of its kind may be inspected at once."""
+    limits = message.route.limits
+    return min(limits.expanded, sum(len(part.data) for part in message.parts) * limits.ratio) > HEAVY_BYTES
 
 
 def unsealed(route: Route, message: http.Request | http.Response, gap: str) -> tuple[Route, str]:

@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from detectors.model import PAN, Inspection, Limits, View
 from detectors.redaction import redact
 from proxy import gmo, problem
-from proxy.gmo_review import review
+from proxy.examination import Examination, GivenUp, Inspects
 from proxy.judge import Verdict, judge
 from proxy.ledger import Ledger, complain, monitors
-from proxy.message import Action, Decision, Message, Part
+from proxy.message import Action, Decision, Message
 
 if TYPE_CHECKING:
+    from detectors.model import Inspection
     from proxy.audit import AuditSink
     from proxy.metrics import Meter
     from proxy.policy import Policy
@@ -41,27 +41,6 @@ _LIKE_ZLIB = re.compile(
 
 PASSED = Decision(action=Action.ALLOW, status=200)
 """The answer to every message that is plainly clean."""
-
-
-class Inspects(Protocol):
-    """What the guard needs of a ``detectors.Inspector``."""
-
-    def inspect(
-        self,
-        body: bytes,
-        content_type: str = "",
-        content_encoding: str = "",
-        *,
-        key: str = "",
-        limits: Limits | None = None,
-    ) -> Inspection:
-        """What is in ``body``, and what could not be looked at. ``key``: the name it goes by."""
-
-    def quiet(self, data: bytes, content_type: str = "") -> bool:
-        """True: ``inspect`` would find nothing in ``data``, and leave no gap."""
-
-    def fields(self, body: bytes, content_type: str = "", content_encoding: str = "") -> Iterator[View]:
-        """Every structural leaf value of ``body``."""
 
 
 class _Step:
@@ -130,6 +109,8 @@ class Guard:
         self._under_way[id(message)] = message
         try:
             return self._decide(message, step)
+        except GivenUp:
+            return Decision()  # see failed()
         except Exception as error:  # noqa: BLE001 - the edge that fails closed
             complain(step.name, error)
             return self.failed(message, step.name) if id(message) in self._under_way else Decision()
@@ -174,39 +155,27 @@ class Guard:
         return True
 
     def _decide(self, message: Message, step: _Step) -> Decision:
-        started = self._clock()
-        inspections = [self._inspect(part, message) for part in message.parts]
-        verdict = self._judge(message, inspections, step)
+        examination = Examination(self._inspector, message, self._clock, lambda: id(message) in self._under_way)
+        inspections = examination.inspections(message.parts)
+        verdict = self._judge(message, inspections, examination, step)
         action, parts = verdict.action, dict[int, bytes]()
         if action is Action.REDACT:
             step.name = "redact"
             redacted = self._redact(message, verdict)
-            if redacted is None or not self._is_clean_now(message, inspections, redacted, step):
+            if redacted is None or not self._is_clean_now(message, inspections, redacted, examination, step):
                 action, verdict = Action.BLOCK, replace(verdict, action=Action.BLOCK)
             else:
                 parts = redacted
         step.name = "record"
         if id(message) not in self._under_way:
-            return Decision()  # given up on meanwhile, see failed()
-        return self._conclude(message, verdict, action, parts, self._clock() - started)
+            raise GivenUp
+        return self._conclude(message, verdict, action, parts, examination.seconds)
 
-    def _inspect(self, part: Part, message: Message) -> Inspection:
-        """What is in one part. Raises if the inspector's answer cannot be true: it may have read something else."""
-        kind, _, name = part.name.partition(":")
-        key = name if kind in ("header", "trailer") else ""
-        found = self._inspector.inspect(
-            part.data, part.content_type, part.content_encoding, key=key, limits=message.route.limits
-        )
-        if not isinstance(found, Inspection):
-            raise TypeError("the inspector gave no inspection")
-        spans = [(item.start, item.end) for items in (found.findings, found.gaps) for item in items]
-        if not all(0 <= start <= end <= len(part.data) for start, end in spans):
-            raise ValueError("the inspector reported a place outside of what it was given")
-        return found
-
-    def _judge(self, message: Message, inspections: Sequence[Inspection], step: _Step) -> Verdict:
+    def _judge(
+        self, message: Message, inspections: Sequence[Inspection], examination: Examination, step: _Step
+    ) -> Verdict:
         step.name = "review"
-        flow = review(message, self._fields, self._is_number)
+        flow = examination.review(message)
         step.name = "judge"
         return judge(
             message,
@@ -217,12 +186,6 @@ class Guard:
             extra_gaps=flow.gaps,
             allow_card_data=flow.allow_card_data,
         )
-
-    def _fields(self, part: Part) -> Iterator[View]:
-        return self._inspector.fields(part.data, part.content_type, part.content_encoding)
-
-    def _is_number(self, digits: bytes) -> bool:
-        return any(found.entity == PAN for found in self._inspector.inspect(digits).findings)
 
     def _redact(self, message: Message, verdict: Verdict) -> dict[int, bytes] | None:
         """The redacted parts, or ``None`` if one of them cannot be put back together."""
@@ -236,7 +199,12 @@ class Guard:
         return out
 
     def _is_clean_now(
-        self, message: Message, inspections: Sequence[Inspection], redacted: Mapping[int, bytes], step: _Step
+        self,
+        message: Message,
+        inspections: Sequence[Inspection],
+        redacted: Mapping[int, bytes],
+        examination: Examination,
+        step: _Step,
     ) -> bool:
         """Whether the policy would let the redacted message pass: redaction is believed when it has been inspected."""
         step.name = "recheck"
@@ -245,10 +213,8 @@ class Guard:
             for index, part in enumerate(message.parts)
         ]
         after = replace(message, parts=tuple(parts))
-        again = [
-            self._inspect(part, after) if index in redacted else inspections[index] for index, part in enumerate(parts)
-        ]
-        return self._judge(after, again, step).action in (Action.ALLOW, Action.REPORT)
+        again = examination.inspections(parts, inspections, redacted)
+        return self._judge(after, again, examination, step).action in (Action.ALLOW, Action.REPORT)
 
     def _conclude(
         self, message: Message, verdict: Verdict, action: Action, parts: Mapping[int, bytes], seconds: float

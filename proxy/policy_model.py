@@ -85,7 +85,7 @@ class Limits(_Strict):
 
     body: Size = Field(32 * 1024**2, description=_BODY)
     depth: Depth = Field(6, description=_DEPTH)
-    expanded: Size = Field(256 * 1024**2, description=_EXPANDED)
+    expanded: Size = Field(128 * 1024**2, description=_EXPANDED)
     ratio: Ratio = Field(1000, description=_RATIO)
     inspect_seconds: Seconds = Field(5.0, description=_SECONDS)
     header: Size = Field(64 * 1024, description=_HEADER)

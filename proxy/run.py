@@ -25,6 +25,7 @@ from proxy.http_tls import TlsFileError
 from proxy.keyfile import KeyFileError, read_key
 from proxy.metrics import PrometheusMeter
 from proxy.policy import Policy, PolicyError, load
+from proxy.workers import return_large_blocks
 
 OK, BAD_INPUT, NO_START = 0, 2, 3
 GRACE_SECONDS = 10.0
@@ -62,6 +63,7 @@ def main(policy_path: Path, workers: int = 1) -> int:
     logging.getLogger("presidio-analyzer").setLevel(logging.WARNING)  # names each of its recognizers at start
     if workers != 1:
         return _refuse(BAD_INPUT, f"--workers {workers}: this version runs one process; leave --workers out")
+    return_large_blocks()
     try:
         sidecar = build(policy_path)
     except (PolicyError, BadInput) as error:

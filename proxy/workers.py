@@ -1,128 +1,180 @@
-"""Threads that run an inspection with a deadline, away from the event loop.
+"""Threads that run inspections with a deadline, away from the event loop, and in turns: no lane waits for another's.
 
 Not the standard pool: its threads cannot be abandoned, so one hung inspection would hold a place for ever and keep the
-process from ending. Here a job that misses its deadline loses its thread, and a new one takes the place.
+process from ending, and whoever comes first is served first, however many of one kind are waiting.
+
+What bounds what: ``MOST`` jobs run at once, of one lane ``LANE_MOST``, so the others always find a free thread.
+``YOUNG`` of them may be in their first moments; a job that takes longer no longer keeps the next one from starting. A
+*heavy* job may use memory by the hundred megabytes, so only ``HEAVY`` of those run at once, one of each lane. Whatever
+waits takes turns by lane. A job that misses its deadline keeps its lane's place until its thread comes back, and that
+of a heavy job, but no place of the others.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import queue
 import threading
+from collections import Counter, deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+MOST = 6
+LANE_MOST = 4
+YOUNG = 2
+HEAVY = 2
+YOUNG_SECONDS = 0.1
+"""How long a job is young: almost all end sooner."""
+
+MIB = 1024 * 1024
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""glibc's malloc.h."""
+
 
 class Overloaded(Exception):
-    """So many jobs hang that no thread may be added."""
+    """Hung jobs hold every place that the lane may take."""
 
 
 @dataclass(slots=True, eq=False)
 class _Job:
     run: Callable[[], Any]
+    lane: str
+    heavy: bool
     done: asyncio.Future[Any]
     loop: asyncio.AbstractEventLoop
-    started: bool = False
-    finished: bool = False
-    abandoned: bool = False
+    deadline: asyncio.Timeout
+    seconds: float
+    timer: asyncio.TimerHandle | None = None
+    """Set while it is young."""
+
+    @property
+    def abandoned(self) -> bool:
+        """Nobody waits for it any more."""
+        return self.done.cancelled()
 
 
 class Workers:
-    """``count`` threads; at most ``spare`` more to stand in for those that hang."""
+    """The threads. All bookkeeping is done on the event loop; threads only take jobs and hand back results."""
 
-    def __init__(self, count: int = 2, spare: int = 8) -> None:
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._spare = spare
-        self._count = count
-        self._threads = 0
-        self._hung = 0
-        self._lock = threading.Lock()
+    def __init__(self, most: int = MOST, lane_most: int = LANE_MOST, young: int = YOUNG, heavy: int = HEAVY) -> None:
+        self._most, self._lane_most, self._young, self._heavy = most, lane_most, young, heavy
+        self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._waiting: dict[tuple[str, bool], deque[_Job]] = {}
+        self._running: set[_Job] = set()
+        self._threads = self._idle = 0
 
-    async def run[T](self, function: Callable[[Any], T], argument: Any, seconds: float) -> T:
+    async def run[T](
+        self, function: Callable[[Any], T], argument: Any, seconds: float, *, lane: str = "", heavy: bool = False
+    ) -> T:
         """What ``function(argument)`` returns or raises.
 
-        Raises ``TimeoutError`` after ``seconds``, waiting for a free thread included, and ``Overloaded`` when all
-        threads, the spare ones included, hang.
+        Raises ``TimeoutError`` after ``seconds`` of waiting for its turn, or ``seconds`` after its turn has come, and
+        ``Overloaded`` when hung jobs hold all places of the lane.
         """
         loop = asyncio.get_running_loop()
-        job = _Job(lambda: function(argument), loop.create_future(), loop)
-        self._ensure_threads()
-        self._jobs.put(job)
-        try:
-            async with asyncio.timeout(seconds):
+        if sum(job.abandoned and job.lane == lane for job in self._running) >= self._lane_most:
+            raise Overloaded("too many inspections hang")
+        async with asyncio.timeout(seconds) as deadline:
+            job = _Job(lambda: function(argument), lane, heavy, loop.create_future(), loop, deadline, seconds)
+            self._waiting.setdefault((lane, heavy), deque()).append(job)
+            self._start_more()
+            try:
                 result: T = await job.done
-                return result
-        finally:
-            if not job.done.done() or job.done.cancelled():
-                self._abandon(job)
+            finally:
+                if job.abandoned:
+                    self._give_up(job)
+        return result
 
     def close(self) -> None:
         """Ends idle threads. Those that hang are daemons and end with the process."""
         for _ in range(self._threads):
-            self._jobs.put(None)
+            self._queue.put(None)
 
-    def _ensure_threads(self) -> None:
-        with self._lock:
-            if self._hung > self._spare:
-                raise Overloaded(f"{self._hung} inspections hang")
-            while self._threads - self._hung < self._count:
+    def _start_more(self) -> None:
+        while (job := self._next()) is not None:
+            self._running.add(job)
+            job.timer = job.loop.call_later(YOUNG_SECONDS, self._grew_old, job)
+            job.deadline.reschedule(job.loop.time() + job.seconds)
+            if self._idle:
+                self._idle -= 1
+            else:
                 self._threads += 1
                 threading.Thread(target=self._work, name="sekisho-inspect", daemon=True).start()
+            self._queue.put(job)
 
-    def _abandon(self, job: _Job) -> None:
-        with self._lock:
-            job.abandoned = True
-            if job.started and not job.finished:
-                self._hung += 1
+    def _next(self) -> _Job | None:
+        """The job whose turn it is; its lane then has its next turn after all others that wait."""
+        running = self._running
+        if sum(not job.abandoned for job in running) >= self._most:
+            return None
+        if sum(job.timer is not None for job in running) >= self._young:
+            return None
+        lanes = Counter(job.lane for job in running)
+        heavy = [job.lane for job in running if job.heavy]
+        for (lane, is_heavy), jobs in self._waiting.items():
+            if lanes[lane] < self._lane_most and not (is_heavy and (lane in heavy or len(heavy) >= self._heavy)):
+                job = jobs.popleft()
+                del self._waiting[lane, is_heavy]
+                if jobs:
+                    self._waiting[lane, is_heavy] = jobs
+                return job
+        return None
+
+    def _give_up(self, job: _Job) -> None:
+        """Nobody waits for ``job`` any more: its turn never comes, or its place is free for another lane."""
+        place = (job.lane, job.heavy)
+        waiting = self._waiting.get(place)
+        if waiting and job in waiting:
+            waiting.remove(job)
+            if not waiting:
+                del self._waiting[place]
+        self._start_more()
+
+    def _grew_old(self, job: _Job) -> None:
+        job.timer = None
+        self._start_more()
+
+    def _ended(self, job: _Job, result: Any, error: BaseException | None) -> None:
+        self._running.discard(job)
+        self._idle += 1
+        if job.timer is not None:
+            job.timer.cancel()
+        _settle(job.done, result, error)
+        self._start_more()
 
     def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            if not self._begin(job):
-                continue
+        while (job := self._queue.get()) is not None:
             result, error = None, None
             try:
                 result = job.run()
             except BaseException as failure:  # noqa: BLE001 - handed to the caller, who decides
                 error = failure
-            if self._finish(job):
-                _deliver(job, result, error)
-            elif self._is_surplus():
-                return
-
-    def _begin(self, job: _Job) -> bool:
-        with self._lock:
-            job.started = not job.abandoned
-            return job.started
-
-    def _finish(self, job: _Job) -> bool:
-        """Whether anybody still waits. If not, this thread is back from the dead."""
-        with self._lock:
-            job.finished = True
-            if job.abandoned:
-                self._hung -= 1
-            return not job.abandoned
-
-    def _is_surplus(self) -> bool:
-        with self._lock:
-            surplus = self._threads - self._hung > self._count
-            self._threads -= surplus
-            return surplus
+            with suppress(RuntimeError):  # the loop has closed: nobody waits any more
+                job.loop.call_soon_threadsafe(self._ended, job, result, error)
+            job, result, error = None, None, None  # or an idle thread would keep a message in memory
 
 
-def _deliver(job: _Job, result: Any, error: BaseException | None) -> None:
-    def settle() -> None:
-        if job.done.done():
-            return
-        if error is None:
-            job.done.set_result(result)
-        elif isinstance(error, Exception) and not isinstance(error, StopIteration):
-            job.done.set_exception(error)
-        else:
-            # A future cannot carry StopIteration, and SystemExit in one would end the event loop.
-            job.done.set_exception(RuntimeError(f"{type(error).__name__} in a worker"))
+def _settle(done: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+    if done.done():
+        return
+    if error is None:
+        done.set_result(result)
+    elif isinstance(error, Exception) and not isinstance(error, StopIteration):
+        done.set_exception(error)
+    else:
+        # A future cannot carry StopIteration, and SystemExit in one would end the event loop.
+        done.set_exception(RuntimeError(f"{type(error).__name__} in a worker"))
 
-    try:
-        job.loop.call_soon_threadsafe(settle)
-    except RuntimeError:
-        return  # the loop has closed: nobody waits any more
+
+def return_large_blocks() -> None:
+    """Makes glibc hand a freed block of 1 MiB or more back to the system at once, for the rest of the process.
+
+    By default it begins to keep them, per thread, with the first that is freed (mallopt(3), M_MMAP_THRESHOLD).
+    """
+    with suppress(OSError, AttributeError):  # another C library
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_MMAP_THRESHOLD, MIB)
+        mallopt(M_TRIM_THRESHOLD, 4 * MIB)

@@ -6,8 +6,9 @@ import json
 import pytest
 from mitmproxy import connection, http
 
+from detectors.model import Limits
 from proxy import http_marks as marks
-from proxy.addon import INLINE_BYTES, Gate, carry_out, unsealed
+from proxy.addon import INLINE_BYTES, Gate, carry_out, is_heavy, unsealed
 from proxy.http_flows import Context, request_message
 from proxy.message import Action, Decision
 from proxy.metrics import RecordingMeter
@@ -268,3 +269,33 @@ def test_carry_out_takes_only_decisions(decision):
     with pytest.raises(TypeError):
         carry_out(found, message, decision)
     assert not marks.passed(found, "request")
+
+
+async def test_a_meter_that_fails_refuses_nothing(made):
+    """Neither on the loop nor after a worker."""
+
+    def broken(*_):
+        raise OSError(PAN)
+
+    for script in ({}, {"quickly": lambda _: None}):
+        gate, guard, lane = made(**script)
+        gate._meter.added_latency = broken
+        found = flow(b"clean")
+        await settle(gate.request(found, lane))
+        assert marks.passed(found, "request")
+        assert guard.failures == []
+
+
+@pytest.mark.parametrize(
+    ("size", "limits", "heavy"),
+    [
+        (1000, Limits(), False),
+        (100_000, Limits(), True),
+        (100_000, Limits(ratio=10), False),
+        (100_000, Limits(expanded=1024), False),
+        (100_000_000, Limits(ratio=1, expanded=1 << 40), True),
+    ],
+)
+def test_what_may_grow_large_is_heavy(size, limits, heavy):
+    route = Route("lane", "logging", limits=limits)
+    assert is_heavy(request_message(flow(b"x" * size).request, Context(route))) is heavy

@@ -145,7 +145,8 @@ def test_a_suppression_ends_with_its_last_day():
 def test_parts_are_inspected_within_the_routes_limits(bench):
     bench.guard.check(message(Part("path", b"/a"), CLEAN, limits=Limits(depth=2)))
     assert bench.inspector.inspected == [b"/a", CLEAN]
-    assert bench.inspector.limits == Limits(depth=2)
+    assert bench.inspector.limits == Limits(depth=2, seconds=bench.inspector.limits.seconds)
+    assert 4 < bench.inspector.limits.seconds < 5  # what the part before has left
 
 
 def test_a_call_to_gmo_is_judged_by_its_parameters(bench):
@@ -179,7 +180,7 @@ BROKEN = [
         lying(Inspection((Finding("PAN", "", "high", False, "", "", "", (), None, None),))),
         "inspect",
     ),  # type: ignore[arg-type]
-    ("review crashes", lambda _, patch: patch.setattr("proxy.guard.review", boom), "review"),
+    ("review crashes", lambda _, patch: patch.setattr("proxy.examination.review", boom), "review"),
     ("judge crashes", lambda _, patch: patch.setattr("proxy.guard.judge", boom), "judge"),
     ("judge says nothing", lambda _, patch: patch.setattr("proxy.guard.judge", lambda *_, **__: None), "judge"),
     ("redaction crashes", lambda _, patch: patch.setattr("proxy.guard.redact", boom), "redact"),

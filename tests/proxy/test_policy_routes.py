@@ -38,7 +38,7 @@ def test_a_lane_that_says_nothing_blocks():
             tokens="allow",
             allow_test_numbers=False,
             source="backend",
-            limits=Limits(body=32 * 1024**2, depth=6, expanded=256 * 1024**2, ratio=1000, seconds=5.0),
+            limits=Limits(body=32 * 1024**2, depth=6, expanded=128 * 1024**2, ratio=1000, seconds=5.0),
             header=64 * 1024,
             connections=1024,
         )
@@ -109,7 +109,7 @@ def test_test_numbers_and_source():
 def test_limits_of_a_lane_replace_only_what_they_name():
     top = {"limits": {"body": "1MiB", "depth": 3, "inspect_seconds": 2.5, "connections": 7}}
     route = rules(HTTP | {"role": "logging", "limits": {"body": "2KiB", "header": "9B"}}, **top)
-    assert route.limits == Limits(body=2048, depth=3, expanded=256 * 1024**2, ratio=1000, seconds=2.5)
+    assert route.limits == Limits(body=2048, depth=3, expanded=128 * 1024**2, ratio=1000, seconds=2.5)
     assert (route.header, route.connections) == (9, 7)
 
 

@@ -1,18 +1,33 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
 
 import pytest
 
-from proxy.workers import Overloaded, Workers
+from proxy import workers as module
+from proxy.workers import Overloaded, Workers, return_large_blocks
+
+
+class Message:
+    """Something to hold on to."""
 
 
 @pytest.fixture
 def workers():
-    made = Workers(count=1, spare=1)
+    made = Workers(most=3, lane_most=2, young=1, heavy=2)
     yield made
     made.close()
+
+
+@pytest.fixture
+def over():
+    """Set at the end, so that no thread is left hanging."""
+    event = threading.Event()
+    yield event
+    event.set()
 
 
 async def test_result(workers):
@@ -21,6 +36,11 @@ async def test_result(workers):
 
 async def test_runs_away_from_the_event_loop(workers):
     assert await workers.run(lambda _: threading.current_thread().name, None, 5) == "sekisho-inspect"
+
+
+async def test_one_thread_serves_one_after_the_other(workers):
+    idents = {await workers.run(lambda _: threading.get_ident(), None, 5) for _ in range(20)}
+    assert len(idents) == 1
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), TimeoutError(), MemoryError()])
@@ -42,22 +62,19 @@ async def test_what_would_end_the_loop_is_an_ordinary_error(workers, error):
         await workers.run(broken, None, 5)
 
 
-async def test_a_hung_job_loses_its_thread_and_the_next_one_has_another(workers):
-    over = threading.Event()
+async def test_a_hung_job_and_the_next_one_has_another_thread(workers, over):
     with pytest.raises(TimeoutError):
-        await workers.run(lambda _: over.wait(30), None, 0.05)
+        await workers.run(over.wait, 30, 0.05)
     assert await workers.run(lambda n: n, 1, 5) == 1
-    over.set()
 
 
-async def test_threads_do_not_grow_without_end(workers):
-    over = threading.Event()
+async def test_a_lane_whose_jobs_hang_does_not_take_the_threads_of_others(workers, over):
     for _ in range(2):
         with pytest.raises(TimeoutError):
-            await workers.run(lambda _: over.wait(30), None, 0.05)
+            await workers.run(over.wait, 30, 0.15, lane="a")
     with pytest.raises(Overloaded):
-        await workers.run(lambda n: n, 1, 5)
-    over.set()
+        await workers.run(lambda n: n, 1, 5, lane="a")
+    assert await workers.run(lambda n: n, 1, 5, lane="b") == 1
 
 
 async def test_threads_that_come_back_serve_again(workers):
@@ -69,7 +86,7 @@ async def test_threads_that_come_back_serve_again(workers):
 
     for _ in range(2):
         with pytest.raises(TimeoutError):
-            await workers.run(hangs, None, 0.05)
+            await workers.run(hangs, None, 0.15)
     over.set()
     for _ in range(2):
         assert await asyncio.to_thread(back.acquire, timeout=5)
@@ -82,9 +99,10 @@ async def test_threads_that_come_back_serve_again(workers):
                 await asyncio.sleep(0)
 
 
-async def test_a_job_whose_turn_never_came_is_not_run(workers):
-    over, ran = threading.Event(), []
-    first = asyncio.create_task(workers.run(lambda _: over.wait(30), None, 30))
+async def test_a_job_whose_turn_never_came_is_not_run(workers, over, monkeypatch):
+    monkeypatch.setattr(module, "YOUNG_SECONDS", 30)
+    ran = []
+    first = asyncio.create_task(workers.run(over.wait, 30, 30))
     await asyncio.sleep(0)
     with pytest.raises(TimeoutError):
         await workers.run(ran.append, 1, 0.05)
@@ -94,8 +112,16 @@ async def test_a_job_whose_turn_never_came_is_not_run(workers):
     assert ran == []
 
 
-async def test_cancelled_while_it_runs(workers):
-    over, begun = threading.Event(), threading.Event()
+async def test_time_counts_anew_when_the_turn_has_come(workers, monkeypatch):
+    """Waiting for a slow one ahead does not make the next one late."""
+    monkeypatch.setattr(module, "YOUNG_SECONDS", 30)
+    slow = threading.Event()
+    jobs = [asyncio.create_task(workers.run(lambda _: slow.wait(0.3), None, 0.45)) for _ in range(2)]
+    assert await asyncio.gather(*jobs) == [False, False]
+
+
+async def test_cancelled_while_it_runs(workers, over):
+    begun = threading.Event()
 
     def hangs(_):
         begun.set()
@@ -107,4 +133,111 @@ async def test_cancelled_while_it_runs(workers):
     with pytest.raises(asyncio.CancelledError):
         await task
     assert await workers.run(lambda n: n, 1, 5) == 1
+
+
+async def test_slow_jobs_of_one_lane_leave_the_others_their_turn(workers, over):
+    slow = [asyncio.create_task(workers.run(over.wait, 30, 30, lane="a")) for _ in range(8)]
+    for lane in ("b", "c", "b"):
+        assert await asyncio.wait_for(workers.run(lambda n: n, lane, 5, lane=lane), 2) == lane
     over.set()
+    assert await asyncio.gather(*slow) == [True] * 8
+
+
+async def test_lanes_take_turns(workers, monkeypatch):
+    """A hundred of one lane were there first."""
+    monkeypatch.setattr(module, "YOUNG_SECONDS", 30)
+    order, gate = [], threading.Event()
+    first = asyncio.create_task(workers.run(lambda _: gate.wait(30), None, 30, lane="a"))
+    await asyncio.sleep(0)
+    many = [asyncio.create_task(workers.run(order.append, "a", 30, lane="a")) for _ in range(100)]
+    await asyncio.sleep(0)
+    one = asyncio.create_task(workers.run(order.append, "b", 30, lane="b"))
+    await asyncio.sleep(0)
+    gate.set()
+    await asyncio.gather(first, *many, one)
+    assert order.index("b") <= 1
+
+
+async def test_heavy_jobs_run_one_at_a_time_in_a_lane_and_few_in_all(workers, monkeypatch):
+    monkeypatch.setattr(module, "YOUNG_SECONDS", 0)
+    now, most, lock = {"a": 0, "b": 0, "c": 0}, {"lane": 0, "all": 0}, threading.Lock()
+
+    def job(lane):
+        with lock:
+            now[lane] += 1
+            most["lane"] = max(most["lane"], now[lane])
+            most["all"] = max(most["all"], sum(now.values()))
+        threading.Event().wait(0.03)
+        with lock:
+            now[lane] -= 1
+
+    await asyncio.gather(*[workers.run(job, lane, 30, lane=lane, heavy=True) for lane in "aaabbbccc"])
+    assert most == {"lane": 1, "all": 2}
+
+
+async def test_light_jobs_pass_heavy_ones(workers, over):
+    heavy = [asyncio.create_task(workers.run(over.wait, 30, 30, lane="a", heavy=True)) for _ in range(3)]
+    assert await workers.run(lambda n: n, 1, 5, lane="a") == 1
+    over.set()
+    await asyncio.gather(*heavy)
+
+
+async def test_an_idle_thread_keeps_no_message(workers):
+    asked = Message()
+    gone = weakref.ref(asked)
+    await workers.run(lambda _: None, asked, 5)
+    del asked
+    for _ in range(100):
+        gc.collect()
+        if gone() is None:
+            break
+        await asyncio.sleep(0.01)
+    assert gone() is None
+
+
+async def test_hung_jobs_of_other_lanes_take_no_place_of_a_lane(workers, over):
+    """Six hang, twice as many as may run."""
+    for lane in "aabbcc":
+        with pytest.raises(TimeoutError):
+            await workers.run(over.wait, 30, 0.15, lane=lane)
+    assert await workers.run(lambda n: n, 1, 5, lane="d") == 1
+
+
+async def test_a_job_that_ends_just_when_it_is_given_up(workers):
+    """Both are told to the loop in one turn of it."""
+    task = asyncio.create_task(workers.run(lambda _: None, None, 5))
+    await asyncio.sleep(0)
+    (job,) = workers._running
+    task.cancel()
+    workers._ended(job, None, None)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert workers._waiting == {}
+
+
+async def test_what_waits_and_is_given_up_is_not_kept(workers, over, monkeypatch):
+    monkeypatch.setattr(module, "YOUNG_SECONDS", 30)
+    first = asyncio.create_task(workers.run(over.wait, 30, 30))
+    await asyncio.sleep(0)
+    asked = Message()
+    gone = weakref.ref(asked)
+    task = asyncio.create_task(workers.run(lambda _: None, asked, 0.05))
+    await asyncio.wait({task})
+    assert isinstance(task.exception(), TimeoutError)
+    del asked, task
+    gc.collect()
+    assert gone() is None
+    over.set()
+    await first
+
+
+@pytest.mark.parametrize("library", [None, object(), OSError()])
+def test_freed_blocks_go_back_to_the_system_where_the_c_library_can(library, monkeypatch):
+    def load(_):
+        if isinstance(library, OSError):
+            raise library
+        return library
+
+    if library is not None:
+        monkeypatch.setattr(module.ctypes, "CDLL", load)
+    return_large_blocks()
