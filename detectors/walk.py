@@ -149,7 +149,7 @@ class Walk:
         if told and found and found.substantial:
             self._message(view, told, found)
             return
-        opaque = binary.may_be_opaque(view.data) or view.content_type.startswith(grpc.PREFIX)
+        opaque = binary.may_be_opaque(view.data) or view.content_type.startswith(grpc.PREFIXES)
         if (opaque or envelope.may_be(view.data, view.content_type)) and self._opened(view, ask):
             return
         guessed = binary.guess(view.data, ask) if opaque else None

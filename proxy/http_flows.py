@@ -13,6 +13,7 @@ from http import HTTPStatus
 
 from mitmproxy import http
 
+from detectors.decoders.grpc import ENCODING_FIELDS
 from proxy.message import Message, Part
 from proxy.policy_routes import Route
 
@@ -153,12 +154,21 @@ def body_parts(data: http.RequestData | http.ResponseData) -> list[Part]:
     """The body as it stood on the wire after de-chunking, and the trailer fields."""
     parts: list[Part] = []
     if data.content:
-        headers = data.headers
-        parts.append(Part("body", data.content, headers.get("content-type", ""), _coding(data)))
+        parts.append(Part("body", data.content, _content_type(data.headers), _coding(data)))
     for index, (name, value) in enumerate(data.trailers.fields if data.trailers else ()):
         parts.append(Part("trailer-name", name, index=index))
         parts.append(Part(f"trailer:{label(name)}", value, index=index))
     return parts
+
+
+def _content_type(headers: http.Headers) -> str:
+    """The body's type. How the messages within a gRPC body are compressed stands in a field of its own; the detectors
+    read it as a parameter of the type."""
+    declared: str = headers.get("content-type", "")
+    for kind, field in ENCODING_FIELDS.items():
+        if field in headers and declared.strip().lower().startswith(kind):
+            return f"{declared}; grpc-encoding={headers[field]}"
+    return declared
 
 
 def _coding(data: http.RequestData | http.ResponseData) -> str:

@@ -17,7 +17,7 @@ from detectors.decoders.survey import Survey
 from detectors.decoders.text import is_text
 from detectors.model import Ask, Budget, Decoder
 
-_HINT = re.compile("proto|pack|cbor|grpc")
+_HINT = re.compile("proto|pack|cbor|grpc|connect")
 """In the media types of all of them: nearly all others are told by this."""
 _SMALL = 2048
 _PDF = b"%PDF-"

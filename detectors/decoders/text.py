@@ -14,8 +14,10 @@ _TEXT = bytes((*range(7, 14), 27, 30, *range(32, 127), *range(128, 256)))
 _UNREADABLE = re.compile(rb"\xc2[\x80-\x9f]|\xef\xbf\xbd|\xef\xa3[\xb0-\xb3]")
 """C1 controls, U+FFFD, and the private letters that CP932 has for bytes that stand for nothing."""
 _START = re.compile(rb"(?:\xef\xbb\xbf)?\s*+[\[{<]")
-_MESSAGE = re.compile(r"[\w.+/-]*(?:protobuf|msgpack|messagepack|cbor|grpc|\+proto)")
-_DECLARED = re.compile(r"text/|multipart/|[\w.+/-]*(?:json|xml|javascript|urlencoded)\b")
+_MESSAGE = re.compile(r"[\w.+/-]*(?:protobuf|msgpack|messagepack|cbor|grpc|connect\+|\+proto)")
+_DECLARED = re.compile(
+    r"(?!application/(?:grpc|connect))(?:text/|multipart/|[\w.+/-]*(?:json|xml|javascript|urlencoded)\b)"
+)
 
 
 def is_text(data: bytes) -> bool:

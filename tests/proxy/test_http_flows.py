@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import gzip
+import zlib
 from time import perf_counter
 
+import cramjam
 import pytest
+import zstandard
 from mitmproxy import connection, http
 
+from detectors import Inspector
 from proxy.http_flows import (
     CannotPut,
     Context,
@@ -126,6 +131,50 @@ def test_an_answer_comes_in_no_pieces(declared, coding):
     answer = response(fields=[(b"Content-Encoding", declared.encode())], content=b"0")
     message = response_message(flow_with(answer), Context(Route("a", "storage")))
     assert [part.content_encoding for part in message.parts if part.name == "body"] == [coding]
+
+
+@pytest.fixture(scope="module")
+def inspector():
+    return Inspector()
+
+
+GRPC = {
+    "gzip": (lambda data: gzip.compress(data, mtime=0), "gzip"),
+    "deflate": (zlib.compress, "deflate"),
+    "zstd": (zstandard.ZstdCompressor().compress, "zstd"),
+    "snappy": (lambda data: bytes(cramjam.snappy.compress_raw(data)), "snappy"),
+    "lz5": (lambda data: data[::-1], ""),
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [("application/grpc-web+proto", "grpc-encoding"), ("Application/Connect+proto", "connect-content-encoding")],
+)
+@pytest.mark.parametrize("name", GRPC)
+def test_messages_within_a_body_are_read_by_the_compression_that_the_header_names(inspector, name, kind, field):
+    pack, codec = GRPC[name]
+    text = b"card 4111111111111111 " + b"-" * 80
+    packed = pack(b"\x0a" + bytes([len(text)]) + text)
+    body = b"\1" + len(packed).to_bytes(4, "big") + packed
+    fields = [(b"Content-Type", kind.encode()), (field.encode(), name.encode())]
+    (part,) = [
+        part
+        for part in request_message(request(fields=fields, content=body), Context(ROUTE)).parts
+        if part.name == "body"
+    ]
+    assert part.content_type == f"{kind}; grpc-encoding={name}"
+    found = inspector.inspect(part.data, part.content_type, part.content_encoding)
+    assert [finding.trail for finding in found.findings] == ([(f"grpc+{codec}", "protobuf")] if codec else [])
+    assert [gap.reason for gap in found.gaps] == ([] if codec else ["unknown-content-encoding"])
+    answer = response(fields=fields, content=body)
+    assert response_message(flow_with(answer), Context(ROUTE)).parts[-1] == part
+
+
+def test_what_names_no_compression_of_messages_is_no_parameter():
+    fields = [(b"Content-Type", b"application/json"), (b"grpc-encoding", b"gzip")]
+    message = request_message(request(fields=fields, content=b"{}"), Context(ROUTE))
+    assert message.parts[-1].content_type == "application/json"
 
 
 def test_a_destination_the_client_chose_is_a_part():

@@ -100,7 +100,7 @@ def test_a_body_without_codings_is_left_to_the_caller():
 
 
 def test_codings_in_a_list_come_off_together():
-    data = brotli.compress(gzip.compress(TEXT))
+    data = brotli.compress(gzip.compress(TEXT, mtime=0))
     (child,) = peels(unwrap(data, "gzip, br", ask()))
     assert (child.codec, child.data) == ("br+gzip", TEXT)
     changed = put(data, child, NUMBER.encode(), MASKED.encode())
@@ -113,7 +113,7 @@ def test_an_unknown_coding_is_a_gap(header):
 
 
 def test_what_is_around_an_unknown_coding_comes_off():
-    data = gzip.compress(TEXT)
+    data = gzip.compress(TEXT, mtime=0)
     child, gap = unwrap(data, "compress, gzip", ask())
     assert (child.codec, child.data) == ("gzip", TEXT)
     assert put(data, child, NUMBER.encode(), b"") is None
@@ -154,14 +154,14 @@ def test_a_wrong_checksum_hides_nothing(label, spoil):
 
 
 def test_all_members_of_a_gzip_file_are_read():
-    data = b"".join(gzip.compress(piece) for piece in (b"one", NUMBER.encode(), b"", b"three")) + bytes(9)
+    data = b"".join(gzip.compress(piece, mtime=0) for piece in (b"one", NUMBER.encode(), b"", b"three")) + bytes(9)
     (child,) = peels(unwrap(data, "gzip", ask()))
     assert child.data == b"one" + NUMBER.encode() + b"three"
     assert gzip.decompress(put(data, child, NUMBER.encode(), b"two")) == b"onetwothree"
 
 
 def gzip_with_header(flags, fields):
-    return b"\x1f\x8b\x08" + bytes((flags,)) + bytes(6) + fields + gzip.compress(TEXT)[10:]
+    return b"\x1f\x8b\x08" + bytes((flags,)) + bytes(6) + fields + gzip.compress(TEXT, mtime=0)[10:]
 
 
 @pytest.mark.parametrize(
@@ -186,20 +186,20 @@ def test_the_header_of_a_member_is_looked_at_and_stays(flags, fields):
 
 def test_a_header_with_a_checksum_is_skipped_over():
     head = b"\x1f\x8b\x08\x0a" + bytes(6) + b"n\0"
-    data = head + (zlib.crc32(head) & 0xFFFF).to_bytes(2, "little") + gzip.compress(TEXT)[10:]
+    data = head + (zlib.crc32(head) & 0xFFFF).to_bytes(2, "little") + gzip.compress(TEXT, mtime=0)[10:]
     child = holding(unwrap(data, "gzip", ask()), NUMBER.encode())
     assert gzip.decompress(put(data, child, NUMBER.encode(), b"*")) == TEXT.replace(NUMBER.encode(), b"*")
 
 
 def test_names_inside_what_would_be_encoded_again_cannot_be_kept():
-    data = gzip.compress(b"one") + gzip_with_header(8, b"name\0")
+    data = gzip.compress(b"one", mtime=0) + gzip_with_header(8, b"name\0")
     child, beside = peels(unwrap(data, "gzip", ask()))
     assert (child.data, beside.data) == (b"one" + TEXT, b"name\0")
     assert child.hook.wrap([]) is None
 
 
 def test_members_after_padding_are_read():
-    data = gzip.compress(b"one") + bytes(5) + gzip.compress(b"two")
+    data = gzip.compress(b"one", mtime=0) + bytes(5) + gzip.compress(b"two", mtime=0)
     assert [peel.data for peel in peels(unwrap(data, "gzip", ask()))] == [b"onetwo"]
 
 
@@ -215,7 +215,7 @@ def test_bytes_behind_the_stream_are_looked_at(label, encode, decode):
 
 
 def test_a_member_that_is_none_is_looked_at():
-    data = gzip.compress(TEXT) + b"\x1f\x8b" + NUMBER.encode()
+    data = gzip.compress(TEXT, mtime=0) + b"\x1f\x8b" + NUMBER.encode()
     *children, gap = unwrap(data, "gzip", ask())
     assert children[0].data == TEXT
     assert children[-1].data == data
@@ -244,7 +244,7 @@ def test_a_bomb_gives_its_beginning(label, encode, decode, budget, reason):
 
 
 def test_a_bomb_of_exactly_the_room_there_is_passes():
-    data = gzip.compress(bytes(50_000))
+    data = gzip.compress(bytes(50_000), mtime=0)
     (child,) = peels(unwrap(data, "gzip", ask(budget=Plenty(limit=50_000))))
     assert child.data == bytes(50_000)
 

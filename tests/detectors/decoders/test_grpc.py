@@ -83,7 +83,52 @@ def test_compressed_messages(inspector, name, told):
     assert (flags, unpack(packed)) == (1, message(f"x {MASKED} " + "y" * 50))
 
 
-@pytest.mark.parametrize("kind", [KIND, f"{KIND}; grpc-encoding=identity", f"{KIND}; grpc-encoding=lz5"])
+def test_the_last_name_of_a_compression_counts(inspector):
+    """The plane adds the one of the header field behind whatever the sender put there."""
+    body = frame(zlib.compress(message(f"x {NUMBER} " + "y" * 50)), 1)
+    kind = f"{KIND}; grpc-encoding=identity; x=y; grpc-encoding=deflate"
+    assert spots(inspector, body, kind) == [(PAN, "[0]/1.2.2.5.1", ("grpc+deflate", "protobuf"))]
+
+
+CONNECT = "application/connect+"
+
+
+@pytest.mark.parametrize("name", COMPRESSIONS)
+def test_connects_messages_and_their_end(inspector, name):
+    pack, unpack = COMPRESSIONS[name]
+    end = json.dumps({"error": {"code": "internal", "message": f"card {NUMBER}"}}).encode()
+    body = frame(pack(message(f"x {NUMBER} " + "y" * 50)), 1) + frame(pack(end * 2), 3) + frame(end, 2)
+    kind = f"{CONNECT}proto; grpc-encoding={name}"
+    assert spots(inspector, body, kind) == [
+        (PAN, "[0]/1.2.2.5.1", (f"grpc+{name}", "protobuf")),
+        (PAN, "[1]/$.error.message", (f"grpc+{name}",)), (PAN, "[1]/[1].$.error.message", (f"grpc+{name}",)),
+        (PAN, "[2]/$.error.message", ("grpc",)),
+    ]  # fmt: skip
+    assert not inspector.quiet(body, kind)
+    out = unframed(redact(body, inspector.inspect(body, kind).findings, "mask"))
+    masked = end.replace(N, MASKED.encode())
+    assert [flags for flags, _ in out] == [1, 3, 2]
+    assert (unpack(out[0][1]), unpack(out[1][1]), out[2][1]) == (message(f"x {MASKED} " + "y" * 50), masked * 2, masked)
+
+
+def test_connects_json(inspector):
+    body = frame(b'{"cvv":"123"}') + frame(b"{}", 2)
+    out = redact(body, inspector.inspect(body, f"{CONNECT}json").findings, "mask")
+    assert unframed(out) == [(0, b'{"cvv":"***"}'), (2, b"{}")]
+
+
+@pytest.mark.parametrize(("kind", "flags"), [(KIND, 2), (f"{CONNECT}proto", 0x80)])
+def test_flags_of_the_other_protocol_are_a_gap(inspector, kind, flags):
+    assert [gap.reason for gap in inspector.inspect(frame(message("x"), flags), kind).gaps] == ["corrupt-grpc"]
+
+
+UNKNOWN = (
+    KIND, f"{KIND}; grpc-encoding=identity", f"{KIND}; grpc-encoding=lz5", f"{KIND}; grpc-encoding=gzip; grpc-encoding=lz5",
+    f"{CONNECT}proto; grpc-encoding=lz5",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", UNKNOWN)
 def test_a_compression_that_nobody_knows_is_a_gap(inspector, kind):
     body = frame(b"\x99 what is this " + N, 1)
     result = inspector.inspect(body, kind)
@@ -148,6 +193,7 @@ def test_text_that_is_no_base64_is_a_gap(inspector):
 def test_other_types_are_left_alone():
     assert DECLARED.match("application/grpc")
     assert not DECLARED.match("application/grpcx")
+    assert not DECLARED.match("application/connect")
     assert list(peel(frame(N), ask("application/octet-stream"))) == []
 
 
