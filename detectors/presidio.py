@@ -34,6 +34,7 @@ with without_spacy():
     import presidio_analyzer.predefined_recognizers as predefined
     from presidio_analyzer import (
         AnalyzerEngine,
+        ContextAwareEnhancer,
         EntityRecognizer,
         PatternRecognizer,
         RecognizerRegistry,
@@ -93,6 +94,26 @@ class _NoNlp(NlpEngine):  # type: ignore[misc]
         return [_LANGUAGE]
 
 
+class _Looked(NlpArtifacts):  # type: ignore[misc]
+    """What is known of a text before Presidio's engine runs: here, what each of our recognizers found in it."""
+
+    def __init__(self, found: dict[str, list[Recognized]]) -> None:
+        super().__init__([], [], [], [], None, _LANGUAGE)
+        self.found = found
+
+
+class _NoContext(ContextAwareEnhancer):  # type: ignore[misc]
+    """Our recognizers read the context themselves; Presidio's own way is to copy every result for each of them."""
+
+    def __init__(self) -> None:
+        super().__init__(0.0, 0.0, 0, 0)
+
+    def enhance_using_context(
+        self, text: str, raw_results: list[RecognizerResult], *_more: object, **_named: object
+    ) -> list[RecognizerResult]:
+        return raw_results
+
+
 class _Ours(EntityRecognizer):  # type: ignore[misc]
     """One of our recognizers, as Presidio wants to meet it."""
 
@@ -103,20 +124,25 @@ class _Ours(EntityRecognizer):  # type: ignore[misc]
     def load(self) -> None:
         """There is nothing to load."""
 
+    def look(self, text: str) -> list[Recognized]:
+        """What this recognizer finds, before any engine is asked."""
+        return list(self._recognize(text))
+
     def analyze(self, text: str, entities: list[str], nlp_artifacts: NlpArtifacts) -> list[RecognizerResult]:
+        found = nlp_artifacts.found[self.name] if isinstance(nlp_artifacts, _Looked) else self.look(text)
         return [
             RecognizerResult(
-                found.entity,
-                found.start,
-                found.end,
-                _HIGH if found.confidence == "high" else _LOW,
+                item.entity,
+                item.start,
+                item.end,
+                _HIGH if item.confidence == "high" else _LOW,
                 recognition_metadata={
                     RecognizerResult.RECOGNIZER_NAME_KEY: self.name,
                     RecognizerResult.RECOGNIZER_IDENTIFIER_KEY: self.id,
-                    "found": found,
+                    "found": item,
                 },
             )
-            for found in self._recognize(text)
+            for item in found
         ]
 
 
@@ -153,12 +179,14 @@ class _Watch(logging.Filter):
         return True
 
 
-def _engine(recognizers: Sequence[EntityRecognizer]) -> AnalyzerEngine:
+def _engine(recognizers: Sequence[EntityRecognizer], enhancer: ContextAwareEnhancer | None = None) -> AnalyzerEngine:
     registry = RecognizerRegistry(recognizers=list(recognizers), supported_languages=[_LANGUAGE])
-    return AnalyzerEngine(registry=registry, nlp_engine=_NoNlp(), supported_languages=[_LANGUAGE])
-
-
-_EMPTY = NlpArtifacts([], [], [], [], None, _LANGUAGE)
+    return AnalyzerEngine(
+        registry=registry,
+        nlp_engine=_NoNlp(),
+        supported_languages=[_LANGUAGE],
+        context_aware_enhancer=enhancer,
+    )
 
 
 class Presidio:
@@ -167,7 +195,8 @@ class Presidio:
     def __init__(self, files: Sequence[Path] = ()) -> None:
         """Raises ``RecognizerError`` for a file that cannot be used."""
         pattern_recognizer.REGEX_TIMEOUT_SECONDS = _PATTERN_SECONDS
-        self._ours = _engine([_Ours(*row) for row in _OURS])
+        self._recognizers = [_Ours(*row) for row in _OURS]
+        self._ours = _engine(self._recognizers, _NoContext())
         self._our_entities = [entity for _, entities, _ in _OURS for entity in entities]
         self._team = [recognizer for file in files for recognizer in _load(file)]
         self._team_engine = _engine(self._team) if self._team else None
@@ -183,7 +212,10 @@ class Presidio:
 
     def ours(self, text: str) -> list[Recognized]:
         """What our recognizers find in ``text``."""
-        results = self._ours.analyze(text, _LANGUAGE, entities=self._our_entities, nlp_artifacts=_EMPTY)
+        found = {recognizer.name: recognizer.look(text) for recognizer in self._recognizers}
+        if not any(found.values()):
+            return []
+        results = self._ours.analyze(text, _LANGUAGE, entities=self._our_entities, nlp_artifacts=_Looked(found))
         return [result.recognition_metadata["found"] for result in results]
 
     def team(self, text: str) -> list[Recognized]:

@@ -13,6 +13,7 @@ from typing import Literal
 
 from detectors.decoders.text import is_rigid
 from detectors.model import PAN, Edit, Finding, View, apply_edits
+from detectors.views import ancestors
 
 Style = Literal["mask", "last4", "remove", "fingerprint"]
 Numbers = Literal["string", "zero"]
@@ -26,39 +27,61 @@ def redact(body: bytes, findings: Sequence[Finding], style: Style, numbers: Numb
     ``findings`` must come from inspections of exactly these bytes. ``numbers`` says what becomes of a JSON number:
     a string that shows the mask, or ``0`` for receivers with a strict schema.
     """
-    edits: dict[int, list[Edit]] = {}
-    views: dict[int, View] = {}
+    edits = _Edits()
     for finding in findings:
         if finding.leaf is None:
             return None
         for view, edit in _edits(finding, finding.leaf, style, numbers):
-            if not _fits(view, [edit]):
+            if not edits.fits(view, [edit]):
                 return None
-            views[id(view)] = view
-            edits.setdefault(id(view), []).append(edit)
+            edits.add(view, [edit])
     try:
-        return _carry_out(body, edits, views, numbers)
+        return _carry_out(body, edits, numbers)
     except ValueError:  # edits that overlap after all
         return None
 
 
-def _carry_out(body: bytes, edits: dict[int, list[Edit]], views: dict[int, View], numbers: Numbers) -> bytes | None:
+class _Edits:
+    """Edits by the view that they are to be carried out in."""
+
+    def __init__(self) -> None:
+        self._levels: dict[int, dict[int, tuple[View, list[Edit]]]] = {}
+        self._rigid: dict[int, bool] = {}
+
+    def add(self, view: View, edits: Sequence[Edit]) -> None:
+        """More edits of ``view``."""
+        level = self._levels.setdefault(ancestors(view), {})
+        level.setdefault(id(view), (view, []))[1].extend(edits)
+
+    def fits(self, view: View, edits: Sequence[Edit]) -> bool:
+        """Whether the edits may be carried out in the view's bytes as they stand."""
+        if all(len(edit.text) == edit.end - edit.start for edit in edits):
+            return True
+        if id(view) not in self._rigid:  # of one view there may be thousands
+            self._rigid[id(view)] = is_rigid(view.data, view.content_type)
+        return not self._rigid[id(view)]
+
+    def deepest(self) -> Iterator[tuple[View, list[Edit]]]:
+        """Every view and its edits, without exact repetitions: those within others first. More may be added to the
+        views around them meanwhile."""
+        while self._levels:
+            for view, edits in self._levels.pop(max(self._levels)).values():
+                yield view, list({(edit.start, edit.end, edit.text): edit for edit in edits}.values())
+
+
+def _carry_out(body: bytes, edits: _Edits, numbers: Numbers) -> bytes | None:
     of_body: list[Edit] = []
-    while views:
-        view = max(views.values(), key=_height)
-        own = _merged(edits.pop(id(view)))
-        del views[id(view)]
+    for view, own in edits.deepest():
         if view.parent is None or view.peel is None:
             if view.data != body:
                 return None
             of_body += own
             continue
         lifted = view.peel.hook.wrap(own)
-        if lifted is None or not (view.peel.framed or _fits(view.parent, lifted)):
+        if lifted is None or not (view.peel.framed or edits.fits(view.parent, lifted)):
             return None
-        views[id(view.parent)] = view.parent
-        edits.setdefault(id(view.parent), []).extend(_of_number(view.parent, lifted, numbers))
-    return apply_edits(body, _merged(of_body))
+        edits.add(view.parent, _of_number(view.parent, lifted, numbers))
+    return apply_edits(body, list(dict.fromkeys(of_body)))
 
 
 def _of_number(view: View, edits: Sequence[Edit], numbers: Numbers) -> Sequence[Edit]:
@@ -67,25 +90,6 @@ def _of_number(view: View, edits: Sequence[Edit], numbers: Numbers) -> Sequence[
         return edits
     text = b"0" if numbers == "zero" else b'"' + apply_edits(view.data, edits) + b'"'
     return (Edit(0, len(view.data), text),)
-
-
-def _fits(view: View, edits: Sequence[Edit]) -> bool:
-    """Whether the edits may be carried out in the view's bytes as they stand."""
-    same = all(len(edit.text) == edit.end - edit.start for edit in edits)
-    return same or not is_rigid(view.data, view.content_type)
-
-
-def _height(view: View) -> int:
-    height = 0
-    while view.parent is not None:
-        view = view.parent
-        height += 1
-    return height
-
-
-def _merged(edits: Sequence[Edit]) -> list[Edit]:
-    """The edits without exact repetitions."""
-    return list({(edit.start, edit.end, edit.text): edit for edit in edits}.values())
 
 
 def _is_number(view: View) -> bool:

@@ -6,6 +6,7 @@ import pytest
 
 from detectors.model import PAN, SECURITY_CODE, OutOfTime
 from detectors.presidio import Presidio, RecognizerError
+from detectors.recognizers import Recognized
 
 
 @pytest.fixture(scope="module")
@@ -81,3 +82,15 @@ def test_a_pattern_that_runs_out_of_time_raises_and_logs_nothing(tmp_path, monke
     with caplog.at_level(logging.DEBUG), pytest.raises(OutOfTime):
         presidio.team("a," * 300)
     assert "timed out" not in caplog.text
+
+
+def test_each_of_our_recognizers_reads_a_text_once(monkeypatch):
+    read = []
+
+    def recognize(text):
+        read.append(text)
+        yield Recognized(PAN, 0, 2, "low")
+
+    monkeypatch.setattr("detectors.presidio._OURS", (("PanRecognizer", (PAN,), recognize),))
+    assert [(item.start, item.end, item.confidence) for item in Presidio().ours("41 11")] == [(0, 2, "low")]
+    assert read == ["41 11"]

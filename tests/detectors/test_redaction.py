@@ -149,3 +149,12 @@ def test_masks_of_equal_length_are_put_into_any_bytes(inspector):
     assert redacted(inspector, body) == b"\x00\x00\x00\x10411111******1111\x00cvv=***\x00\xff"
     assert redacted(inspector, body, style="remove") is None
     assert redacted(inspector, body, "text/plain", style="remove") == b"\x00\x00\x00\x10\x00cvv=***\x00\xff"
+
+
+def test_what_many_findings_share_is_looked_at_once(inspector, monkeypatch):
+    asked = []
+    monkeypatch.setattr("detectors.redaction.is_rigid", lambda data, kind: asked.append(len(data)))
+    body = json.dumps([{"card": N, "cvv": "123"}] * 50).encode()
+    out = redacted(inspector, body, JSON, style="remove")
+    assert json.loads(out) == [{"card": "", "cvv": "***"}] * 50
+    assert asked.count(len(body)) == 1
