@@ -111,8 +111,8 @@ called by name."""
 _FORMATS = ("zip", "tar", "grpc", "msgpack", "cbor", "protobuf")
 
 GAP_REASONS = frozenset({
-    "archive", "bad-content-encoding", "depth", "encrypted", "expanded", "multipart-boundary", "ratio",
-    "truncated-multipart", "unknown-charset", "unknown-content-encoding", "unknown-transfer-encoding", "xml-entity",
-    *(f"{fault}-{name}" for fault in ("truncated", "corrupt") for name in (*_CODINGS, *_FORMATS)),
+    "archive", "bad-content-encoding", "corrupt-multipart", "depth", "encrypted", "expanded", "multipart-boundary",
+    "ratio", "truncated-multipart", "unknown-charset", "unknown-content-encoding", "unknown-transfer-encoding",
+    "xml-entity", *(f"{fault}-{name}" for fault in ("truncated", "corrupt") for name in (*_CODINGS, *_FORMATS)),
 })  # fmt: skip
 """Every reason a decoder's Gap can carry: they become metric labels."""

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from detectors.decoders.multipart import peel
 from detectors.model import Gap
+from detectors.redaction import redact
 from tests.detectors.decoders.peeling import (
     MASKED,
     NUMBER,
@@ -80,6 +81,71 @@ def test_codings_of_a_part(headers, body, codec, inside):
     start, end = child.hook.locate(0, len(inside))
     assert data[start:end].strip() == body.strip()
     assert put(data, child, b"4111", b"*") is not None
+
+
+DISPOSITION = b"Content-Disposition: form-data; "
+
+
+@pytest.mark.parametrize(
+    ("headers", "names"),
+    [
+        (b'name="a"; name="cvv"', ["a", "cvv"]),
+        (b'name="a"\r\n' + DISPOSITION + b'name="cvv"', ["a", "cvv"]),
+        (b"name=a; name*=UTF-8''c%76v", ["a", "cvv"]),
+        (b"name*=shift_jis''%83J%81%5B%83h%94%D4%8D%86", ["カード番号"]),
+        (b'name*0="cv"; name*1=v', ["cvv"]),
+        (b'filename="a; name=x"; NAME=cvv', ["cvv"]),
+        (b'name="c%76v"', ["c%76v", "cvv"]),
+        (b'name="=?utf-8?Q?c=76v?="', ["=?utf-8?Q?c=76v?=", "cvv"]),
+    ],
+)
+def test_a_part_is_read_under_every_name_that_a_reader_may_give_it(inspector, headers, names):
+    kind = "multipart/form-data; boundary=x"
+    data = part(DISPOSITION + headers, b"4012")
+    found = [child for child in peels(peel(data, ask(kind))) if child.key in names]
+    assert [(child.key, child.path) for child in found] == [(name, name) for name in names]
+    assert {located(data, child, b"4012") for child in found} == {b"4012"}
+    if "cvv" in names:
+        (finding,) = inspector.inspect(data, kind).findings
+        assert (finding.entity, data[finding.start : finding.end]) == ("SECURITY_CODE", b"4012")
+        assert redact(data, [finding], "mask") == data.replace(b"4012", b"***")
+
+
+def test_more_names_than_anyone_reads_are_a_gap():
+    data = part(DISPOSITION + b"; ".join(b"name=n%d" % n for n in range(99)), b"4111")
+    items = list(peel(data, ask("multipart/form-data; boundary=x")))
+    at = data.index(b"4111")
+    assert gaps(items) == [Gap("corrupt-multipart", at, at + 4)]
+    assert sum(child.data == b"4111" for child in items if not isinstance(child, Gap)) == 8
+
+
+def test_a_charset_field_is_the_charset_of_all_text(inspector):
+    """HTML Living Standard, 4.10.18.5: ``_charset_``."""
+    number, field = NUMBER.encode("cp037"), NAMED[:-2].replace(b'"n"', b'"_charset_"')
+    body = part(NAMED[:-2], number)[: -len(b"--x--\r\n")] + part(field, b"ibm037")
+    (finding,) = inspector.inspect(body, "multipart/form-data; boundary=x").findings
+    assert (finding.trail, body[finding.start : finding.end]) == (("cp037",), number)
+    out = redact(body, [finding], "mask")
+    assert out == body.replace(number, MASKED.encode("cp037"))
+    other = body.replace(b"--x--\r\n", b"--x") + part(field, b"utf-8")[3:]
+    assert {gap.reason for gap in inspector.inspect(other, "multipart/form-data; boundary=x").gaps} >= {
+        "unknown-charset"
+    }
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "reasons"),
+    [
+        (b"Content-Type: text/plain\r\nContent-Type: text/plain; charset=ibm037", NUMBER.encode("cp037"), []),
+        (b"Content-Type: text/plain; charset=utf-8\r\nContent-Type: text/plain; charset=ibm037", b"x", ["unknown-charset"]),
+        (b"Content-Transfer-Encoding: base64\r\nContent-Transfer-Encoding: 8bit", b"QQ==", ["unknown-transfer-encoding"]),
+        (b"Content-Encoding: gzip\r\nContent-Encoding: identity", gzip.compress(NUMBER.encode(), mtime=0), []),
+    ],
+)  # fmt: skip
+def test_a_header_field_twice_counts_twice(inspector, headers, body, reasons):
+    result = inspector.inspect(part(NAMED + headers, body), "multipart/form-data; boundary=x")
+    assert [gap.reason for gap in result.gaps] == reasons
+    assert len(result.findings) == (not reasons)
 
 
 @pytest.mark.parametrize(
@@ -175,7 +241,7 @@ def test_nothing_else_is_multipart(content_type):
 
 
 @few
-@given(st.text(min_size=1, max_size=10, alphabet='abc "é番'), st.binary(max_size=80), numbers, st.booleans())
+@given(st.text(min_size=1, max_size=10, alphabet="abc é番"), st.binary(max_size=80), numbers, st.booleans())
 def test_round_trip_of_a_real_client(name, content, number, as_file):
     """What ``requests`` sends; the standard library's mail parser reads what was put back."""
     content = content.translate(None, b"0123456789-") + b"<" + number.encode() + b">"
