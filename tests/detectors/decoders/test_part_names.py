@@ -15,7 +15,7 @@ from detectors.decoders.part_names import MOST, names_of
         ([(b"name", b"100%")], ["100%"]),
         ([(b"name", b"c%76v")], ["c%76v", "cvv"]),
         ([(b"name", b"=?utf-8?B?Y3Z2?=")], ["=?utf-8?B?Y3Z2?=", "cvv"]),
-        ([(b"name", b"=?utf-8?B?!?=")], ["=?utf-8?B?!?="]),
+        ([(b"name", b"=?utf-8?B?A?=")], ["=?utf-8?B?A?="]),
         ([(b"name", b"=?no-charset?Q?c=76v?=")], ["=?no-charset?Q?c=76v?=", "cvv"]),
         ([(b"name*", b"utf-8'en'c%76v")], ["cvv"]),
         ([(b"name*", b"no-charset''c%76v")], ["cvv"]),
