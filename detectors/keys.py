@@ -147,6 +147,16 @@ def other_key(names: Sequence[str], *, certain: bool = True, long: bool = False)
     return "" if any("card" in name or "credit" in name for name in names) else own
 
 
+_BESIDE = EXPIRY_KEY_SET | HOLDER_KEY_SET | PIN_BESIDE_SET | SECURITY_CODE_BESIDE_SET
+_ENDS_BESIDE = frozenset(name[at:] for name in _BESIDE for at in range(len(name)))
+
+
+def may_stand_beside(key: str) -> bool:
+    """Whether the value under ``key`` may be one that counts beside a card number, whatever object it stands in."""
+    own = _steps(_PREFIX.sub("", key))
+    return not own or own[-1] in _ENDS_BESIDE
+
+
 _STEPS = re.compile(r"[.\[\]/$@'\"]+")
 
 

@@ -228,6 +228,8 @@ class Ask:
     budget: Budget
     key: str = ""
     """The name the view goes by: formats that wrap a value hand it on."""
+    named: Callable[[str], bool] | None = None
+    """Whether a value by this name is wanted; ``None``: any is. A decoder that does not look gives more."""
 
 
 Decoder = Callable[[bytes, Ask], Iterator[Peel | Gap]]

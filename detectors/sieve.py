@@ -16,7 +16,7 @@ from typing import Any
 
 import hyperscan
 
-from detectors.patterns import PATTERNS, Pattern
+from detectors.patterns import PATTERNS, RECOGNIZE, Pattern
 
 MAX_HITS = 100_000
 """Hits of one pass before the sieve gives up: text made only of digits must not buy unbounded work."""
@@ -29,6 +29,17 @@ class Hits:
     by_kind: dict[str, list[int]]
     complete: bool = True
     """False: the pass was cut short at ``MAX_HITS``."""
+
+    def behind(self, label: int) -> dict[str, list[int]]:
+        """The hits as offsets behind a label of so many bytes. A name that the recognizers should see counts as a hit
+        at the value's first byte; how the name is encoded is no business of its value."""
+        if not label:
+            return self.by_kind
+        moved = {
+            kind: sorted({max(end - label, 1) for end in ends if end > label or kind == RECOGNIZE})
+            for kind, ends in self.by_kind.items()
+        }
+        return {kind: ends for kind, ends in moved.items() if ends}
 
 
 class Sieve:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from detectors.decoders import protobuf
+from detectors.decoders import compressed, protobuf
 from detectors.decoders.survey import spelled
 from detectors.model import Finding, Peel, View
+
+_SHORT = 512
+"""Bytes of a value that is told at once from everything that is not plain text."""
+_PRINTABLE = bytes(range(32, 127))
 
 
 def child_of(view: View, peel: Peel, content_type: str = "") -> View:
@@ -54,3 +58,13 @@ def within(leaf: View, view: View) -> bool:
             return False
         step = step.parent
     return step is not None
+
+
+def is_plain(view: View) -> bool:
+    """Whether the view is a short value of which the sieve sees everything: nothing to open, and no charset to tell."""
+    data = view.data
+    if view.content_type or view.peel is None or view.peel.codec or len(data) > _SHORT:
+        return False
+    return not (
+        data.translate(None, _PRINTABLE) or b"%PDF" in data or b"encoding" in data or compressed.announced(data)
+    )

@@ -11,6 +11,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import chain
 
 from detectors.budget import Purse
@@ -40,12 +41,13 @@ from detectors.decoders import (
 from detectors.decoders.offsets import Cover, Whole
 from detectors.decoders.survey import Survey
 from detectors.decoders.text import is_text
+from detectors.keys import may_stand_beside
 from detectors.model import Ask, Decoder, Finding, Gap, Limits, OutOfTime, Peel, View
 from detectors.patterns import RECOGNIZE
 from detectors.recognition import Neighbourhood, Recognition
-from detectors.sieve import Hits, Prefilter, Sieve
+from detectors.sieve import Prefilter, Sieve
 from detectors.structures import in_pieces, structures_of
-from detectors.views import ancestors, child_of, label_of, span_in, within
+from detectors.views import ancestors, child_of, is_plain, label_of, span_in, within
 
 _NESTED = 48
 """Views within views, structural ones included: deeper is a gap, not a stack overflow."""
@@ -142,6 +144,9 @@ class Walk:
             return
         if ancestors(view) > _NESTED:
             self._gap(view, Gap("too-deep", 0, len(view.data)))
+            return
+        if is_plain(view):
+            self._look(view, label_of(view), [])
             return
         ask = self._ask(view, ())
         told = binary.declared_form(view.content_type) if view.content_type else None
@@ -253,7 +258,7 @@ class Walk:
             return
         if hits is not None and not hits.complete:
             self._gap(view, Gap("too-many-candidates", 0, len(view.data)))
-        by_kind = _shifted(hits, len(label)) if hits is not None else {}
+        by_kind = hits.behind(len(label)) if hits is not None else {}
         wanted = sorted({end for ends in (*by_kind.values(), team or ()) for end in ends})
         known = len(self.findings)
         structures = list(structures_of(view, by_kind)) if structured else []
@@ -289,22 +294,11 @@ class Walk:
         if not numbers or hits == []:
             return
         around = Neighbourhood(numbers)
-        for item in structure(view.data, self._ask(view, sorted(hits or ()))):
+        ask = replace(self._ask(view, sorted(hits or ())), named=lru_cache(may_stand_beside))
+        for item in structure(view.data, ask):
             self._purse.check_time()
             if isinstance(item, Peel) and item.key:
                 self.findings += self._recognition.beside(child_of(view, item), around)
-
-
-def _shifted(hits: Hits, by: int) -> dict[str, list[int]]:
-    """The hits as offsets behind a label of ``by`` bytes. A name that the recognizers should see counts as a hit at the
-    value's first byte; how the name is encoded is no business of its value."""
-    if not by:
-        return hits.by_kind
-    moved = {
-        kind: sorted({max(end - by, 1) for end in ends if end > by or kind == RECOGNIZE})
-        for kind, ends in hits.by_kind.items()
-    }
-    return {kind: ends for kind, ends in moved.items() if ends}
 
 
 def _escaped_too(free: dict[str, list[int]], data: bytes) -> None:

@@ -20,6 +20,7 @@ _SHORT = bytes.maketrans(b"bfnrt", b"\b\f\n\r\t")
 _UNSAFE = re.compile(rb'["\\\x00-\x1f]')
 _PLAIN_NAME = re.compile(r"[^\W\d]\w*")
 _LEVELS = 32
+_SHORT_NAME = 32
 _REMEMBERED = 256
 """Names kept decoded: those of the open levels are asked for again and again."""
 
@@ -119,11 +120,15 @@ class Nest:
 
     def hold(self, peel: Peel) -> bool:
         """Whether the value waits for a name that may follow."""
-        level = self._levels[-1] if self._levels else None
-        if level is None or level.index != OBJECT or not self._says_nothing(level.key) or tells(peel.key):
+        if not self.unsaid or tells(peel.key):
             return False
-        level.waiting.append(peel)
+        self._levels[-1].waiting.append(peel)
         return True
+
+    @property
+    def unsaid(self) -> bool:
+        """Whether the value stands under a name that says nothing: another may follow."""
+        return self.level == OBJECT and self._says_nothing(self._levels[-1].key)
 
     @property
     def level(self) -> int | None:
@@ -170,7 +175,10 @@ class Nest:
     def _step(self, level: _Level, ask: Ask) -> str:
         if level.index != OBJECT:
             return f"[{max(level.index, 0)}]"
-        shown = segment(self._text(level.key, ask))
+        name = self._text(level.key, ask)
+        if len(name) < _SHORT_NAME and name.isascii() and name.replace("_", "a").isalpha():
+            return f".{name}"
+        shown = segment(name)
         if _PLAIN_NAME.fullmatch(shown):
             return f".{shown}"
         quoted = shown.replace("\\", "\\\\").replace("'", "\\'")
@@ -180,7 +188,8 @@ class Nest:
         text = self._read.get(span)
         if text is None:
             start, end = span[0], min(span[1], span[0] + LONGEST)
-            woven = weave(self._data, ESCAPES, unescape, escape, ask, (start, end))
+            escaped = self._data.find(b"\\", start, end) >= 0
+            woven = weave(self._data, ESCAPES, unescape, escape, ask, (start, end)) if escaped else None
             if len(self._read) >= _REMEMBERED:
                 self._read.clear()
             text = self._read[span] = name_of(woven[0] if woven else self._data[start:end])

@@ -59,7 +59,7 @@ def _values(data: bytes, start: int, end: int, document: str, ask: Ask) -> Itera
             yield from nest.close()
         elif kind == _KEY:
             nest.key(token.span(1))
-            if near(*token.span(1), ask.hits):
+            if ask.named is None and near(*token.span(1), ask.hits):
                 yield _string(data, token.span(1), nest.path(ask), "", ask)
         else:
             nest.value()
@@ -93,10 +93,13 @@ def _value(data: bytes, token: re.Match[bytes], nest: Nest, ask: Ask) -> Iterato
     key_start = nest.key_start
     if not near(start if key_start is None else key_start, end, ask.hits):
         return
+    name = nest.name(ask)
+    if ask.named is not None and not nest.unsaid and not ask.named(name):
+        return
     if number:
-        yield Peel("", token[4], side_by_side(start, end), nest.path(ask), nest.name(ask), number=True)
+        yield Peel("", token[4], side_by_side(start, end), nest.path(ask), name, number=True)
     else:
-        yield _string(data, (start, end), nest.path(ask), nest.name(ask), ask)
+        yield _string(data, (start, end), nest.path(ask), name, ask)
 
 
 def _whole_in_a_line(data: bytes, start: int, end: int) -> bool:

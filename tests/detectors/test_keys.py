@@ -4,11 +4,15 @@ import pytest
 
 from detectors.keys import (
     CARD_KEY_SET,
+    EXPIRY_KEY_SET,
     HOLDER_KEY_SET,
     OTHER_KEY_SET,
+    PIN_BESIDE_SET,
+    SECURITY_CODE_BESIDE_SET,
     SECURITY_CODE_KEY_SET,
     card_key,
     fold,
+    may_stand_beside,
     names,
     other_key,
 )
@@ -71,3 +75,22 @@ def test_the_word_before_says_less_than_a_key():
     assert other_key(("somethingid",), long=True)
     assert not other_key(("somethingid",), certain=False, long=True)
     assert other_key(("ordernumber",), certain=False)
+
+
+_BESIDE = EXPIRY_KEY_SET | HOLDER_KEY_SET | PIN_BESIDE_SET | SECURITY_CODE_BESIDE_SET
+
+
+@pytest.mark.parametrize("name", sorted(_BESIDE))
+def test_what_counts_beside_a_number_is_told_by_the_key_alone(name):
+    for cut in range(len(name)):
+        parent, key = name[:cut], name[cut:]
+        if key.isdigit():  # an index, to whoever names values
+            continue
+        for path, called in ((f"$.{parent}.{key}", key), (f"$.a.{key}", f"{parent}[{key}]"), (f"$.{parent}.{key}", "")):
+            assert name in names(path, called)
+            assert may_stand_beside(called)
+    assert may_stand_beside(f"X-{name.upper()}")
+
+
+def test_most_keys_name_nothing_that_counts_beside_a_number():
+    assert not [key for key in ("msg", "orderId", "level", "trace_id", "x-request-id") if may_stand_beside(key)]

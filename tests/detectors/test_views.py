@@ -5,7 +5,7 @@ import pytest
 from detectors.decoders.offsets import Framed, side_by_side
 from detectors.decoders.protobuf import NESTED
 from detectors.model import Finding, Peel, View
-from detectors.views import ancestors, child_of, label_of, span_in, within
+from detectors.views import ancestors, child_of, is_plain, label_of, span_in, within
 
 ROOT = View(b"\x0a\x05\x0a\x034111")
 
@@ -48,3 +48,26 @@ def test_a_finding_has_a_place_in_each_view_above_it():
     assert span_in(found, INSIDE) == (1, 4)
     assert span_in(found, MESSAGE) == (3, 6)
     assert span_in(found, ROOT) == (5, 8)
+
+
+@pytest.mark.parametrize(
+    ("data", "codec", "content_type", "plain"),
+    [
+        (b"paid 4111", "", "", True),
+        (b"", "", "", True),
+        (b"x" * 513, "", "", False),
+        ("ｘ".encode(), "", "", False),
+        (b"\x1b$B", "", "", False),
+        (b"a\nb", "", "", False),
+        (b"4\x00", "", "", False),
+        (b"%PDF-1.7", "", "", False),
+        (b'<?xml encoding="utf-7"?>', "", "", False),
+        (b"x^ deflated", "", "", False),
+        (b"paid", "base64", "", False),
+        (b"paid", "", "text/plain; charset=utf-16", False),
+    ],
+)
+def test_a_plain_value_is_one_of_which_the_sieve_sees_everything(data, codec, content_type, plain):
+    view = child_of(ROOT, Peel(codec, data, side_by_side(0, len(data)), "$.a", content_type=content_type))
+    assert is_plain(view) is plain
+    assert not is_plain(View(data, content_type=content_type))

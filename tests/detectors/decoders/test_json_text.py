@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -218,3 +219,12 @@ def test_a_number_may_stand_anywhere():
 )
 def test_text_that_begins_like_json_keeps_its_words_together(data):
     assert not [text for _, _, text in fields(peel(data, ask(JSON))) if b"4111" in text]
+
+
+def test_only_values_by_a_wanted_name_where_names_are_asked_for():
+    data = b'{"msg": "paid", "exp": "1230", "total": 1, "card": {"exp": [1, 2]}, "m": {"value": "1230", "name": "exp"}}'
+    asked = replace(ask(JSON), named=frozenset({"exp"}).__contains__)
+    got = fields(peel(data, asked))
+    assert set(got) >= {("$.exp", "exp", b"1230"), ("$.card.exp[0]", "exp", b"1"), ("$.card.exp[1]", "exp", b"2")}
+    assert ("$.m.value", "exp", b"1230") in got
+    assert not [field for field in got if field[1] in {"", "msg", "total"}]
