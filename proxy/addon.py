@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from time import perf_counter
 from typing import Protocol
 
@@ -19,7 +20,9 @@ from proxy import http_marks as marks
 from proxy.dialects import spoken
 from proxy.http_flows import Context, limit_codings, put, request_message, response_message
 from proxy.http_request import refusal_response
+from proxy.http_said import Said, carry_on, said_message
 from proxy.http_seals import sealed_by
+from proxy.http_upgrade import limit_extensions
 from proxy.message import Action, Decision, Direction, Message
 from proxy.policy import Lane, Policy, Route
 from proxy.refusals import REFUSALS, problem, restated
@@ -37,7 +40,7 @@ GAP_ANSWERS: Mapping[str, tuple[int, str]] = {
     "body-too-large": (413, "The body is larger than limits.body of the policy."),
     "answer-too-large": (502, "The upstream's answer is larger than limits.body of the policy."),
     "encrypted": (501, "What a CONNECT tunnel carries can be inspected only if the lane has tls.intercept_ca_file."),
-    "upgrade": (501, "After an Upgrade the connection speaks a protocol that this version does not inspect."),
+    "upgrade": (501, "After the Upgrade the connection would speak what this version does not inspect."),
     "event-stream": (501, "A response that never ends cannot be inspected whole by this version."),
     "unlisted-destination": (403, "The destination is in none of the lane's destinations."),
 }
@@ -85,9 +88,10 @@ class Gate:
         route, gap = self._route(lane, flow, "request")
         if route.mode == "enforce":
             limit_codings(flow.request.headers)
+            limit_extensions(flow.request.headers)
         route, seal = unsealed(route, flow.request, gap)
         message = request_message(flow.request, self._context(route, flow, gap, lane))
-        return self._ask(flow, message, seal)
+        return self._ask(message, partial(carry_out, flow, message, seal=seal))
 
     def response(self, flow: http.HTTPFlow, lane: Lane) -> Awaitable[None] | None:
         """Before a response is forwarded."""
@@ -99,7 +103,7 @@ class Gate:
             flow.response.headers.pop("alt-svc", None)
         route, seal = unsealed(route, flow.response, gap)
         message = response_message(flow, self._context(route, flow, gap, lane))
-        return self._ask(flow, message, seal)
+        return self._ask(message, partial(carry_out, flow, message, seal=seal))
 
     def connect(self, flow: http.HTTPFlow, lane: Lane, *, readable: bool) -> Awaitable[None] | None:
         """Before a tunnel is opened. ``readable``: its inside will be decrypted and asked about, message by message."""
@@ -110,7 +114,17 @@ class Gate:
                 marks.set_passed(flow, "request")
                 return None
         message = request_message(flow.request, self._context(route, flow, gap or "encrypted", lane))
-        return self._ask(flow, message, "")
+        return self._ask(message, partial(carry_out, flow, message))
+
+    def said(self, said: Said, lane: Lane) -> Awaitable[None] | None:
+        """Before what is said on a WebSocket is passed on."""
+        message = self._spoken(said, lane)
+        return self._ask(message, partial(carry_on, said, message))
+
+    def unheard(self, said: Said, lane: Lane, where: str) -> None:
+        """As ``broken``, for what is said on a WebSocket."""
+        message = self._spoken(said, lane)
+        carry_on(said, message, self._failed(message, where))
 
     def broken(self, flow: http.HTTPFlow, lane: Lane, direction: Direction, where: str) -> None:
         """Carries out the guard's word for a failure: the hook itself did not come to an end."""
@@ -129,25 +143,31 @@ class Gate:
         mode = lane.mode or self.guard.policy.mode
         return Route(lane.name, "external", mode, source=lane.source), gap or "unlisted-destination"
 
+    def _spoken(self, said: Said, lane: Lane) -> Message:
+        route, gap = self._route(lane, said.flow, said.direction)
+        if said.gap and route.on_violation == "redact":
+            route = replace(route, on_violation="block")  # a part of a message cannot be redacted
+        return said_message(said, self._context(route, said.flow, said.gap or gap, lane))
+
     def _context(self, route: Route, flow: http.HTTPFlow, gap: str, lane: Lane) -> Context:
         return Context(route, _peer(flow), gap, chosen=lane.upstream.kind == "forward")
 
-    def _ask(self, flow: http.HTTPFlow, message: Message, seal: str) -> Awaitable[None] | None:
+    def _ask(self, message: Message, carry: Callable[[object], None]) -> Awaitable[None] | None:
         began = perf_counter()
         if not message.gap and sum(len(part.data) for part in message.parts) <= INLINE_BYTES:
             decision = self.guard.quick(message)
             if isinstance(decision, Decision) and decision.action is Action.ALLOW:
-                marks.set_passed(flow, message.direction)
+                carry(decision)
                 self._count(message, began)
                 return None
-        return self._check(flow, message, seal, began)
+        return self._check(message, carry, began)
 
-    async def _check(self, flow: http.HTTPFlow, message: Message, seal: str, began: float) -> None:
+    async def _check(self, message: Message, carry: Callable[[object], None], began: float) -> None:
         decision = await self._decision(message)
         try:
-            carry_out(flow, message, decision, seal)
+            carry(decision)
         except Exception:  # noqa: BLE001 - whatever it was, the message is refused
-            carry_out(flow, message, self._failed(message, "carry-out"))
+            carry(self._failed(message, "carry-out"))
         self._count(message, began)
 
     def _count(self, message: Message, began: float) -> None:

@@ -67,7 +67,7 @@ class LaneConnectionHandler(ProxyConnectionHandler):
         self._dead = False
         self._pending = 0
         self._tasks: set[asyncio.Task[None]] = set()
-        self._moved: asyncio.Future[None] | None = None
+        self._moved = asyncio.Event()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._wakeups: dict[commands.RequestWakeup, asyncio.TimerHandle] = {}
 
@@ -99,8 +99,7 @@ class LaneConnectionHandler(ProxyConnectionHandler):
             self._crashed(error)
         finally:
             self._feeding = False
-        if self._moved is not None and not self._moved.done():
-            self._moved.set_result(None)
+        self._moved.set()
 
     def _carry_out(self, command: commands.Command) -> None:
         if isinstance(command, commands.SendData):
@@ -218,17 +217,33 @@ class LaneConnectionHandler(ProxyConnectionHandler):
 
     async def drain_writers(self) -> None:
         """Waits until what was written has left, and, on the client's side, until its request is no longer pending:
-        what it sends meanwhile stays in its own socket."""
-        for io in self.transports.values():
-            if isinstance(io.writer, asyncio.StreamWriter) and io.writer.transport.get_write_buffer_size():
-                await super().drain_writers()  # type: ignore[no-untyped-call]
-                break
-        client = self.transports.get(self.client)
-        if client is None or client.handler is not asyncio.current_task():
-            return
+        what it sends meanwhile stays in its own socket. A duplex connection waits on both sides for what is pending,
+        and on each side only until the other has read."""
+        if self.seat.duplex:
+            await self._drain_others()
+        else:
+            for io in self.transports.values():
+                if isinstance(io.writer, asyncio.StreamWriter) and io.writer.transport.get_write_buffer_size():
+                    await super().drain_writers()  # type: ignore[no-untyped-call]
+                    break
+            client = self.transports.get(self.client)
+            if client is None or client.handler is not asyncio.current_task():
+                return
         while (self._pending or self.seat.congested) and not self._dead:
-            self._moved = asyncio.get_running_loop().create_future()
-            await self._moved
+            self._moved.clear()
+            await self._moved.wait()
+
+    async def _drain_others(self) -> None:
+        """An end that does not read holds up the other one, not itself."""
+        task = asyncio.current_task()
+        for io in list(self.transports.values()):
+            if io.handler is task or not isinstance(io.writer, asyncio.StreamWriter):
+                continue
+            try:
+                await io.writer.drain()
+            except OSError:
+                if io.handler is not None:
+                    io.handler.cancel("cannot be written to")
 
     # The end.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from OpenSSL import SSL
 from proxy.addon import Gate
 from proxy.destinations import addresses_of, is_here
 from proxy.handler import HookFunction, place
+from proxy.http_said import Said
 from proxy.http_tls import Interception, start_upstream, upstream_context
 from proxy.message import Direction
 from proxy.policy import Lane, Policy
@@ -105,6 +107,7 @@ class LaneSeat:
     body_seconds: float
     owes_answer: bool = False
     congested: bool = False
+    duplex: bool = False
     inside: bool = False
     """The client speaks inside a tunnel that is read."""
 
@@ -222,6 +225,8 @@ class LaneHooks:
             "request": self._request,
             "response": self._response,
             "http_connect": self._connect,
+            "websocket_said": self._said,
+            "websocket_turn": lambda _flow, _seat: asyncio.sleep(0),
             "tls_start_client": self._start_client,
             "tls_start_server": self._start_server,
             "server_connect": self._server_connect,
@@ -235,6 +240,8 @@ class LaneHooks:
             if isinstance(data, http.HTTPFlow):
                 direction: Direction = "response" if name == "response" else "request"
                 self._gate.broken(data, seat.lane, direction, where)
+            elif isinstance(data, Said):
+                self._gate.unheard(data, seat.lane, where)
             elif isinstance(data, server_hooks.ServerConnectionHookData):
                 data.server.error = "refused"
                 self.crashed(where)
@@ -259,6 +266,9 @@ class LaneHooks:
     def _connect(self, flow: http.HTTPFlow, seat: LaneSeat) -> Awaitable[None] | None:
         seat.inside = seat.bound.name in self._table.rules.interception
         return self._gate.connect(flow, seat.lane, readable=seat.inside)
+
+    def _said(self, said: Said, seat: LaneSeat) -> Awaitable[None] | None:
+        return self._gate.said(said, seat.lane)
 
     def _server_connect(self, data: server_hooks.ServerConnectionHookData, seat: LaneSeat) -> Awaitable[None] | None:
         self._host_connects(data)

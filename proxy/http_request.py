@@ -30,11 +30,15 @@ from mitmproxy.proxy.layers.http._hooks import HttpRequestHook
 
 from proxy import http_marks as marks
 from proxy.http_one import Bounds
+from proxy.http_upgrade import is_websocket
 from proxy.refusals import MEDIA_TYPE, REFUSALS, problem, reason_phrase
 
 
 class Seat(Bounds, Protocol):
     """One client connection's place on a lane: what its layers may know without asking a hook."""
+
+    duplex: bool
+    """Both ends send whenever they like: what one sends waits only until the other reads, and while a hook is asked."""
 
     @property
     def forward(self) -> bool:
@@ -73,6 +77,8 @@ class RequestHalf(HttpStream):
         self.seat = seat
         self.http_mode = mode
         self.limit = 0
+        self.switches = False
+        """The request asks for a WebSocket."""
 
     def state_wait_for_request_headers(self, event: events.Event) -> CommandGenerator[None]:
         """Screens the head; what cannot be inspected later is asked about now, before any of the body is read."""
@@ -95,7 +101,9 @@ class RequestHalf(HttpStream):
         self.client_state = self.state_consume_request_body
         self.server_state = self.state_wait_for_response_headers
         if "upgrade" in flow.request.headers and not marks.drop_h2c(flow.request.headers):
-            marks.set_gap(flow, "request", "upgrade")
+            self.switches = is_websocket(flow.request)
+            if not self.switches:
+                marks.set_gap(flow, "request", "upgrade")
         size = expected_http_body_size(flow.request)
         if size is not None and size > self.limit:
             yield from self.request_gap("body-too-large")

@@ -25,6 +25,8 @@ from mitmproxy.proxy.layers.tcp import TCPLayer
 
 from proxy import http_marks as marks
 from proxy.http_request import RequestHalf
+from proxy.http_upgrade import agreed
+from proxy.http_websocket import WebSocketLayer
 from proxy.refusals import REFUSALS
 
 KILLED = "Connection killed: "
@@ -33,6 +35,9 @@ KILLED = "Connection killed: "
 
 class ResponseHalf(RequestHalf):
     """Reads a response, asks the gate, and sends it on or another one in its place."""
+
+    compression: str | None = None
+    """Of the WebSocket that has been agreed on; ``None`` if there is none, or none that can be read."""
 
     def state_wait_for_response_headers(self, event: events.Event) -> CommandGenerator[None]:
         """Screens the head; what cannot be inspected later is asked about now."""
@@ -45,8 +50,8 @@ class ResponseHalf(RequestHalf):
         except ValueError:
             yield from self.upstream_broke("upstream-malformed")
             return
-        if response.status_code == 101 and marks.gap(flow, "request") != "upgrade":
-            yield from self.upstream_broke("upstream-switched")
+        if response.status_code == 101 and (word := self.switch(response)):
+            yield from self.upstream_broke(word)
             return
         self.server_state = self.state_consume_response_body
         if event.end_stream:
@@ -56,6 +61,21 @@ class ResponseHalf(RequestHalf):
             yield from self.response_gap("body-too-large")
         elif marks.is_endless(response.headers):
             yield from self.response_gap("event-stream")
+
+    def switch(self, response: http.Response) -> str:
+        """What the connection will speak after a 101. The word of a refusal, if it was not asked to."""
+        if marks.gap(self.flow, "request") == "upgrade":
+            return ""
+        if not self.switches:
+            return "upstream-switched"
+        try:
+            self.compression = agreed(self.flow.request, response)
+        except ValueError:
+            return "upstream-malformed"
+        self.seat.duplex = True
+        if self.compression is None:
+            marks.set_gap(self.flow, "response", "upgrade")
+        return ""
 
     def response_gap(self, gap: str) -> CommandGenerator[None]:
         """As ``request_gap``, the other way."""
@@ -103,12 +123,13 @@ class ResponseHalf(RequestHalf):
 
     def ask_response(self) -> CommandGenerator[bool]:
         """True when the gate lets the response pass. If not, the client has another answer."""
+        switched = self.flow.response is not None and self.flow.response.status_code == 101
         yield HttpResponseHook(self.flow)
         if (yield from self.check_killed(emit_error_hook=False)):
             return False
         if marks.passed(self.flow, "response"):
             return True
-        if self.server_state != self.state_done:
+        if switched or self.server_state != self.state_done:
             stop = RequestProtocolError(self.stream_id, "refused", ErrorCode.CANCEL)
             yield SendHttp(stop, self.context.server)
         yield from self.send_refusal()
@@ -119,7 +140,7 @@ class ResponseHalf(RequestHalf):
         response = self.flow.response
         if response is None:
             return
-        if self.seat.draining:
+        if self.seat.draining and response.status_code != 101:
             response.headers["connection"] = "close"
         content, client = response.data.content, self.context.client
         yield SendHttp(ResponseHeaders(self.stream_id, response, not (content or response.trailers)), client)
@@ -131,11 +152,15 @@ class ResponseHalf(RequestHalf):
             yield from self.flow_done()
 
     def flow_done(self) -> CommandGenerator[None]:
-        """Ends the exchange. After a 101 the bytes belong to a protocol that nobody reads here; such an upgrade gets
-        this far only where the policy lets uninspected bytes pass."""
+        """Ends the exchange. After a 101 the bytes belong to a WebSocket, or to a protocol that nobody reads here; such
+        an upgrade gets this far only where the policy lets uninspected bytes pass."""
         self.flow.live = False
         if self.flow.response is not None and self.flow.response.status_code == 101:
-            yield from self.hand_over(TCPLayer(self.context, ignore=True))
+            yield from self.hand_over(
+                WebSocketLayer(self.context, self.flow, self.seat, self.compression)
+                if self.compression is not None
+                else TCPLayer(self.context, ignore=True)
+            )
         else:
             yield DropStream(self.stream_id)
         yield SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)

@@ -49,8 +49,9 @@ class LaneServer(Careful, Http1Server):
     def _handle_event(self, event: events.Event) -> CommandGenerator[None]:
         if isinstance(event, events.Start):
             yield from self.deadline.start(HEAD_SECONDS)
+        before = self.state
         yield from super()._handle_event(event)
-        if self.state != self.passthrough:  # in a tunnel, the server inside it has the say
+        if before != self.passthrough:  # from then on, who reads the inside has the say
             self.bounds.congested = self.state == self.wait and len(self.buf) > self.bounds.header
 
     def overdue(self) -> CommandGenerator[None]:

@@ -55,7 +55,7 @@ BOUNDS: Mapping[str, Mapping[str, frozenset[str]]] = {
     "": {
         "role": frozenset({"logging", "storage", "payment-gateway", "shop", "external"}),
         "direction": frozenset({"request", "response"}),
-        "protocol": frozenset({"http"}),
+        "protocol": frozenset({"http", "websocket"}),
         "verdict": frozenset({"allow", "redact", "block", "report"}),
         "kind": frozenset({"passthrough", "retention", "stored"}),
         "confidence": frozenset({"high", "low"}),

@@ -410,8 +410,8 @@ async def test_a_101_that_nobody_asked_for(tmp_path, inspector):
 # Row: a WebSocket message is refused by hook, or its hook raises -> stock forwards it.
 
 
-async def test_websocket_messages_never_flow(tmp_path, inspector):
-    """The handshake is refused, so no message can follow it, whatever the client sends at once."""
+async def test_websocket_messages_do_not_flow_uninspected(tmp_path, inspector):
+    """Not even those that the client sends right behind its handshake. See test_websockets.py."""
     handshake = get(
         "/ws",
         "Connection: Upgrade",
@@ -420,10 +420,13 @@ async def test_websocket_messages_never_flow(tmp_path, inspector):
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
     )
     frame = bytes([0x81, 0x80 | len(PAN), 0, 0, 0, 0]) + PAN.encode()
-    async with boundary(tmp_path, inspector, SWITCH) as running:
-        assert_problem(await ask(running, handshake + frame), 501)
+    accepted = SWITCH.replace(b"\r\n\r\n", b"\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n")
+    async with boundary(tmp_path, inspector, accepted) as running:
+        running.host.snapshot.tcp_timeout = 0.5
+        response = await exchange(running.port(), handshake + frame, close=True, seconds=SECONDS)
+        assert response == accepted + b"\x88\x13\x03\xf0refused by policy"
         assert PAN.encode() not in running.origin.received
-        assert_nothing_arrived(running)
+        assert [event["protocol"] for event in running.audit.events] == ["websocket"]
 
 
 async def test_upgrade_passes_in_monitor_mode_and_is_recorded(tmp_path, inspector):
