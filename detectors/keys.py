@@ -27,15 +27,27 @@ CARD_KEYS = (
 """A value of 10 to 19 digits under one of these is a card number whatever its check digit says: payment gateways
 accept such numbers, and GMO's own test numbers fail Luhn."""
 
+_CODE_STEMS = (
+    "cvv", "cvv2", "cvc", "cvc2", "cvn", "cvn2", "cav2", "securitycode", "securitycd", "securitynumber", "seccode",
+    "cardverificationcode", "cardverificationvalue", "cardverificationnumber", "verificationvalue",
+)  # fmt: skip
+_CODE_PREFIXES = (
+    "", "card", "cc", "credit", "creditcard", "payment", "paymentcard", "new", "my", "user", "customer", "order",
+    "input", "txt", "form", "raw", "plain",
+)  # fmt: skip
+_CODE_SUFFIXES = ("", "code", "value", "val", "number", "num", "no", "input", "field", "text", "txt", "str", "data")
 SECURITY_CODE_KEYS = (
-    "securitycode", "cvv", "cvv2", "cvc", "cvc2", "cav2", "cardcvv", "cardcvc", "cvvcode", "cvccode", "cvvnumber",
-    "csc", "cardsecuritycode", "cardverificationcode", "cardverificationvalue", "verificationvalue", "seccode",
-    "cvvvalue", "cvcvalue", "cardcsc", "securitycd", "カードセキュリティコード",
-    "セキュリティコード", "カード確認番号", "ｾｷｭﾘﾃｨｺｰﾄﾞ",
+    *(prefix + stem + suffix for prefix in _CODE_PREFIXES for stem in _CODE_STEMS for suffix in _CODE_SUFFIXES),
+    "csc", "cardcsc", "cccsc", "カードセキュリティコード", "セキュリティコード", "セキュリティーコード",
+    "カード確認番号", "ｾｷｭﾘﾃｨｺｰﾄﾞ",
 )  # fmt: skip
 """Three or four digits under one of these are a security code."""
 
-SECURITY_CODE_KEYS_BESIDE_PAN = ("cid", "code", "verification", "cardcode", "cvn")
+VERIFICATION_KEYS = ("verificationcode", "verificationnumber", "cardverification", "verifycode")
+"""Three digits under one of these are a security code; four may be a one-time code, unless a card number stands beside
+them."""
+
+SECURITY_CODE_KEYS_BESIDE_PAN = ("cid", "code", "verification", "cardcode", "cvd", *VERIFICATION_KEYS)
 """Too common to mean a security code unless a card number stands beside them."""
 
 PIN_BLOCK_KEYS = ("pinblock", "encryptedpinblock", "pinblk")
@@ -108,6 +120,7 @@ and *company* say nothing about cards."""
 
 CARD_KEY_SET = frozenset(fold(key) for key in CARD_KEYS)
 SECURITY_CODE_KEY_SET = frozenset(fold(key) for key in SECURITY_CODE_KEYS)
+VERIFICATION_KEY_SET = frozenset(fold(key) for key in VERIFICATION_KEYS)
 SECURITY_CODE_BESIDE_SET = SECURITY_CODE_KEY_SET | {fold(key) for key in SECURITY_CODE_KEYS_BESIDE_PAN}
 PIN_BLOCK_KEY_SET = frozenset(fold(key) for key in PIN_BLOCK_KEYS)
 PIN_BESIDE_SET = frozenset(fold(key) for key in PIN_KEYS_BESIDE_PAN)

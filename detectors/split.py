@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from detectors.iin import issuer, issuers
 from detectors.keys import card_key, fold
@@ -35,6 +35,13 @@ _LAST_NAME = re.compile(r"([^./\[\]']+)['\]]*\Z")
 _IN_TEXT = re.compile(
     r"([^\W\d][\w.\-]*(?:\[[0-9]*\])?)[\"']?\s{0,4}(?:=>|[:=>])\s{0,4}[\"'\[(]{0,2}([0-9]{1,8})(?![0-9A-Za-z.])"
 )
+_ON_CARDS = frozenset({(4, 4, 4, 4), (4, 6, 5)})
+_OF_A_CARD = 4
+_SAYS_NOTHING = frozenset(
+    {"", "part", "parts", "piece", "pieces", "group", "groups", "segment", "segments", "block", "blocks", "chunk"}
+    | {"chunks", "digits", "number", "numbers", "no", "num", "input", "inputs", "boxes"}
+)
+"""Names of lists, besides those of cards, in which the four groups of a card are its number."""
 _PRINTED = frozenset({(4, 4, 4, 4), (4, 6, 5), (4, 6, 4), (4, 4, 4, 3), (4, 4, 4, 2), (4, 4, 4, 4, 3)})
 
 
@@ -83,6 +90,7 @@ def in_text(text: str) -> Iterator[tuple[str, int, int]]:
 def join(values: Iterable[Value]) -> Iterator[Number]:
     """The card numbers that values hold in pieces."""
     groups: dict[tuple[str, str], list[tuple[int, Value]]] = {}
+    arrays: dict[str, list[Value]] = {}
     for value in values:
         stem, index = _stem(value.name)
         parent = _parent(value.path)
@@ -90,9 +98,25 @@ def join(values: Iterable[Value]) -> Iterator[Number]:
             group = groups.setdefault((parent, stem), [])
             if len(group) < _MOST_VALUES:
                 group.append((len(group) if index is None else index, value))
+        elif stem in _SAYS_NOTHING and value.path.endswith("]"):
+            array = arrays.setdefault(_INDEXES.sub("", value.path), [])
+            if len(array) <= _OF_A_CARD:
+                array.append(value)
     for (parent, stem), group in groups.items():
         pieces = [value for _, value in sorted(group, key=lambda item: item[0])]
         yield from _numbers(pieces, keyed=bool(card_key((stem, fold(_name(parent)) + stem))))
+    for array in arrays.values():
+        if tuple(len(value.digits) for value in array) in _ON_CARDS:
+            yield from _unnamed(tuple(array))
+
+
+def _unnamed(pieces: tuple[Value, ...]) -> Iterator[Number]:
+    """The groups of a card as all the numbers of a list whose name says nothing."""
+    digits = "".join(value.digits for value in pieces).encode()
+    found = _judge(pieces, digits, whole=True, keyed=False)
+    if found is not None and "luhn" in found.why:
+        numbers = any(value.number for value in pieces)
+        yield replace(found, confidence="low", why=(*found.why, "list of numbers")) if numbers else found
 
 
 def _stem(name: str) -> tuple[str, int | None]:

@@ -59,7 +59,7 @@ def in_pieces(
     values: list[split.Value] = []
     places: list[Place] = []
     for item in (item for decoder in decoders for item in decoder(view.data, asked)):
-        if isinstance(item, Peel) and item.key and len(item.data) <= _LONGEST_PIECE:
+        if isinstance(item, Peel) and (item.key or item.path.endswith("]")) and len(item.data) <= _LONGEST_PIECE:
             text = item.data.decode("utf-8", "replace")
             span = split.digits_of(text)
             if span is not None:

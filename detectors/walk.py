@@ -32,6 +32,7 @@ from detectors.decoders import (
     grpc,
     hexadecimal,
     html,
+    markup,
     multipart,
     office,
     percent,
@@ -62,6 +63,7 @@ TRANSFORMS: tuple[tuple[str, Decoder], ...] = (
     ("percent", percent.peel),
     ("escape", escapes.peel),
     ("html", html.peel),
+    ("markup", markup.peel),
     ("fullwidth", fullwidth.peel),
     ("base64", base64.peel),
     ("base32", base32.peel),
@@ -272,6 +274,8 @@ class Walk:
         free = {kind: [end for end in ends if end not in taken] for kind, ends in by_kind.items()}
         if "html" in by_kind and b"&#" in view.data:
             free["html"] = by_kind["html"]  # what a form takes for its separators are references in text
+        if "markup" in by_kind:
+            free["markup"] = by_kind["markup"]  # what cuts a number cuts it into values
         _escaped_too(free, view.data)
         parts: list[tuple[int, int]] = []
         for kind, decoder in TRANSFORMS:

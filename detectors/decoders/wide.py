@@ -67,6 +67,8 @@ def sniff(data: bytes) -> str:
     nuls = data.count(0)
     if len(data) < 4 or nuls * 5 < len(data) or nuls == len(data):
         return ""
+    if nuls <= 3 and data.endswith(bytes(nuls)) and data.isascii():
+        return ""  # a text with its terminator
     if _is_utf32(data, little=True):
         return "utf-32-le"
     if _is_utf32(data, little=False):

@@ -8,23 +8,26 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from detectors.keys import SECURITY_CODE_KEY_SET
+from detectors.keys import SECURITY_CODE_KEY_SET, VERIFICATION_KEY_SET
 from detectors.model import SECURITY_CODE
 from detectors.recognizers import Recognized
 from detectors.recognizers.surroundings import BETWEEN, names_before
 
 _NAME = re.compile(
-    r"(?<![a-z])(?:[a-z]*?(?:cvv2?|cvc2?|cav2)|[a-z]*csc|(?:card[\s_.-]?)?(?:security|sec|verification)[\s_.-]?(?:code|cd|value))"
-    r"(?:[\s_.-]?(?:code|value|number|no))?"
-    r"|カード確認番号|(?:セキュリティ|ｾｷｭﾘﾃｨ)(?:コード|ｺｰﾄﾞ)",
+    r"(?:cvv2?|cvc2?|cvn2?|cav2|csc|verify[\s_.-]?code|(?:security|sec)[\s_.-]?(?:code|cd|value|number|no)|verification)"
+    r"(?:[\s_.-]?(?:code|val(?:ue)?|num(?:ber)?|no|input|field|te?xt|str|data))?"
+    r"|カード確認番号|(?:セキュリティー?|ｾｷｭﾘﾃｨ)(?:コード|ｺｰﾄﾞ)",
     re.IGNORECASE,
 )
-_VALUE = re.compile(
-    rf"(?:{BETWEEN}|[^0-9A-Za-z*]|\\+[nrt\"]|\bis\b|\bwas\b|\bno\b){{1,12}}?([0-9]{{3,4}})(?![0-9A-Za-z*]|%3[0-9]|\.[0-9])"
+_CODE = (
+    r"(?!(?:19|20)[0-9]{2}(?:[-/.][01]?[0-9](?![0-9])|年))([0-9]{3,4})"
+    r"(?![0-9A-Za-z*]|%3[0-9]|\.(?!0{1,2}(?![0-9]))[0-9]|-[0-9]{3,4}(?![0-9]))"
 )
-_FREE = 40
+"""Three or four digits that are no year of a date, no group of a phone number and no fraction; ``123.0`` is one."""
+_VALUE = re.compile(rf"(?:{BETWEEN}|[^0-9A-Za-z*]|\\+[nrt\"]|\bis\b|\bwas\b|\bno\b){{1,12}}?{_CODE}")
+_JAPANESE_VALUE = re.compile(rf"[^0-9\n*]{{1,12}}?{_CODE}")
 """A Japanese sentence may put particles between the name and the digits."""
-_JAPANESE_VALUE = re.compile(r"[^0-9\n*]{1,12}?([0-9]{3,4})(?![0-9A-Za-z*]|\.[0-9])")
+_THREE = 3
 
 MUST_FIND = (
     ("securityCode: 123", "123"),
@@ -37,8 +40,30 @@ MUST_FIND = (
     ("cvv%3D123", "123"),
     ("&quot;cvc&quot;:&quot;123&quot;", "123"),
     ("card_verification_code: 123", "123"),
+    ("url=https%3A%2F%2Fx%2Fpay%3Fcvv%3D123", "123"),
+    ("a=1\\u0026cvv=123", "123"),
+    ("<cvv><![CDATA[123]]></cvv>", "123"),
+    ('{"cvv":123.0}', "123"),
+    ("cvn2=123", "123"),
+    ("verification_code=123", "123"),
+    ("card_cvv_value: 123", "123"),
+    ("txtCVV=123", "123"),
+    ("cvvInput: 123", "123"),
 )
-MUST_NOT = ("cvv: ***", "cvv:", "SecCodeRequiredFlag: 123", "cvv_result: 100", "order 123", "cvv: 12345", "cvc: null")
+MUST_NOT = (
+    "cvv: ***",
+    "cvv:",
+    "SecCodeRequiredFlag: 123",
+    "cvv_result: 100",
+    "order 123",
+    "cvv: 12345",
+    "cvc: null",
+    "csc : 2014-09-25",
+    "cvv: 2014/9/25",
+    "csc: 123-456-7890",
+    "cvv: 123.45",
+    "verification_code: 123456",
+)
 
 
 def recognize(text: str) -> Iterator[Recognized]:
@@ -50,7 +75,12 @@ def recognize(text: str) -> Iterator[Recognized]:
         value = (_VALUE if ascii_name else _JAPANESE_VALUE).match(text, name.end())
         if value is None:
             continue
-        if ascii_name and SECURITY_CODE_KEY_SET.isdisjoint(names_before(text, name.end())):
+        names = names_before(text, name.end()) if ascii_name else ()
+        sure = not ascii_name or not SECURITY_CODE_KEY_SET.isdisjoint(names)
+        if not sure and VERIFICATION_KEY_SET.isdisjoint(names):
             continue
-        yield Recognized(SECURITY_CODE, value.start(1), value.end(1), "high", "", ("security code key",))
         at = value.end()
+        if sure or len(value[1]) == _THREE:
+            yield Recognized(SECURITY_CODE, *value.span(1), "high", "", ("security code key",))
+        else:
+            yield Recognized(SECURITY_CODE, *value.span(1), "low", "", ("verification key", "may be a one-time code"))

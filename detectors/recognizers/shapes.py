@@ -22,7 +22,7 @@ MIXED = "irregular grouping, mixed separators"
 LISTED = "separators of a list"
 FLOATING = "floating point"
 PADDED = "zero-padded"
-EXTENDED = "expiry glued on"
+EXTENDED = "expiry or code glued on"
 
 MIN_DIGITS, MAX_DIGITS = 10, 19
 """Digits of a candidate: payment gateways accept ten, ISO/IEC 7812-1 caps the length at nineteen."""
@@ -38,19 +38,29 @@ _PRINTED = (
 )  # fmt: skip
 _RUN = re.compile(r"(?<![0-9])[0-9](?:[ ._+\-]*[0-9]){9,}")
 _GROUP = re.compile(r"[0-9]+")
-_STRANGE_GAP = r"([^\w .+\-*•＊●#]{1,3}|[*#]| ?[^\w .+\-*•＊●#] ?)"
+_STRANGE_GAP = r"([^\w .+\-*•＊●#]{1,3}|[*#]| ?[^\w .+\-*•＊●#] ?|(?:\\+[nrt]){1,2})"
 _STRANGE = re.compile(
     rf"(?<![0-9])[0-9]{{4}}{_STRANGE_GAP}(?:[0-9]{{4}}\1[0-9]{{4}}\1[0-9]{{4}}|[0-9]{{6}}\1[0-9]{{4,5}})(?![0-9])"
 )
-_LIST = re.compile(r"[,;|\t\r\n\"'\]\[()<>{}]")
+_LIST = re.compile(r"[,;|\t\r\n\"'\]\[()<>{}]|\\[nrt]")
+_STRINGS = re.compile(r"([\"'])[,;] ?\1")
+_TABBED = re.compile(r"[0-9](?:\t|\\+t)[0-9]")
+_WIDEST_LINE = 256
 _MASKED = re.compile(r"(?:[*•＊●#][ \-]?){4}\Z")
 _EXPONENT = re.compile(r"[eE]\+?(1[2-8])(?![0-9])")
 _EXPIRY = r"(?:(?:0[1-9]|1[0-2])[2-4][0-9]|[2-4][0-9](?:0[1-9]|1[0-2]))"
-_EXPIRY_FOLLOWS = re.compile(r"[ ._+\-]{1,3}(?:0[1-9]|1[0-2]) ?[/|.\-] ?(?:20)?[2-4][0-9](?![0-9])")
+_DATE = re.compile(r"(?:0[1-9]|1[0-2]) ?[/|.\-] ?(?:20)?[2-4][0-9](?![0-9])")
+_EXPIRY_FOLLOWS = re.compile(rf"[ ._+\-]{{1,3}}{_DATE.pattern}")
 _GLUED = re.compile(
     rf"(3[47][0-9]{{13}})(?={_EXPIRY}(?:[0-9]{{4}})?\Z)|(3[0689][0-9]{{12}})(?={_EXPIRY}(?:[0-9]{{3}})?\Z)"
     rf"|([24-6][0-9]{{15}}|35[0-9]{{14}})(?={_EXPIRY}(?:[0-9]{{3}})?\Z)"
 )
+_CODE_GLUED = re.compile(
+    rf"(?:(3[47][0-9]{{13}})[0-9]{{4}}|([24-6][0-9]{{15}}|35[0-9]{{14}})[0-9]{{3}})(?![0-9])"
+    rf"(?=[ ,;|/\t]{{1,3}}{_DATE.pattern}|\W{{1,3}}(?:exp\w{{0,8}}|有効期限)\W{{1,4}}{_DATE.pattern})",
+    re.IGNORECASE,
+)
+"""A number and its security code in one piece, told by the expiry behind them."""
 _TRAILING = 3
 """Groups after a number that may be its expiry and security code rather than more of a row."""
 
@@ -108,12 +118,28 @@ def strange(text: str) -> Iterator[Shape]:
     """Numbers in the groups of a card, between separators that are seldom used in one."""
     for match in _STRANGE.finditer(text):
         gap = match[1]
-        row = text.endswith(gap, 0, match.start()) and text[: match.start() - len(gap)][-1:].isdigit()
-        row = row or (text.startswith(gap, match.end()) and text[match.end() + len(gap) :][:1].isdigit())
-        listed = _LIST.search(gap) is not None
+        before, after = match.start() - len(gap), match.end() + len(gap)
+        row = text.endswith(gap, 0, match.start()) and text[max(0, before - 1) : max(0, before)].isdigit()
+        if not row and text.startswith(gap, match.end()) and text[after : after + 1].isdigit():
+            row = not (gap.isspace() and _DATE.match(text, after))
+        listed = _LIST.search(gap) is not None and not _in_a_list_of_its_own(text, gap, *match.span())
         digits = "".join(_GROUP.findall(match.group())).encode()
         doubts = ("part of a longer row of groups",) if row else ()
         yield Shape(LISTED if listed else PRINTED, match.start(), match.end(), digits, doubts=doubts, whole=not row)
+
+
+def _in_a_list_of_its_own(text: str, gap: str, start: int, end: int) -> bool:
+    """Whether four strings are all of an array, ``["4111", "1111", "1111", "1111"]``; or tabs stand between the groups,
+    and the lines above and below are no rows of numbers."""
+    if (quote := _STRINGS.fullmatch(gap)) is not None:
+        return text[max(0, start - 2) : start] == f"[{quote[1]}" and text.startswith(f"{quote[1]}]", end)
+    if gap not in ("\t", "\\t"):
+        return False
+    first = text.rfind("\n", 0, start)
+    last = text.find("\n", end)
+    above = text[max(0, first - _WIDEST_LINE) : first].rpartition("\n")[2] if first > 0 else ""
+    below = text[last + 1 : last + 1 + _WIDEST_LINE].partition("\n")[0] if last >= 0 else ""
+    return not (_TABBED.search(above) or _TABBED.search(below))
 
 
 def is_mask_tail(text: str, group: Group) -> bool:
@@ -149,9 +175,12 @@ def _of_one(text: str, groups: Sequence[Group], index: int, group: Group) -> Ite
     plain = digits.lstrip(b"0")
     if plain != digits and _LEAST <= len(plain) <= MAX_DIGITS and group.size <= _LONGEST_FIELD:
         yield Shape(PADDED, group.end - len(plain), group.end, plain, index, index)
-    glued = _GLUED.match(digits.decode()) if group.size > _LEAST + _FOUR else None
+    if group.size <= _LEAST + _FOUR:
+        return
+    glued = _GLUED.match(digits.decode()) or _CODE_GLUED.match(text, group.start)
     if glued is not None:
-        yield Shape(EXTENDED, group.start, group.start + glued.end(), digits[: glued.end()], index, index)
+        size = len(glued[glued.lastindex or 0])
+        yield Shape(EXTENDED, group.start, group.start + size, digits[:size], index, index)
 
 
 def _printed(text: str, groups: Sequence[Group]) -> Iterator[Shape]:

@@ -18,10 +18,12 @@ _REACH = 80
 _NAME = re.compile(r"[\w.\-\[\]@]+")
 BETWEEN = (
     r"[ \t\"'`\\:=>：＝#＃|(\[{,;→は「『（【]|%(?:25)*(?:2[0278-9cCfF]|3[aAbBdDeE]|5[bBdD]|7[bBdD])"
-    r"|&(?:quot|apos|lt|gt|amp|#3[49]|#x2[27]|#58|#61);|\\u00(?:2[0267]|3[aAcCdDeE])"
+    r"|&(?:quot|apos|lt|gt|amp|#3[49]|#x2[27]|#58|#61);|\\u00(?:2[0267]|3[aAcCdDeE])|<!\[CDATA\["
 )
 """What may stand between a name and its value, as it is or in percent, references and JSON escapes."""
 _BETWEEN = re.compile(rf"(?:{BETWEEN}|\b(?:is|was)(?= ))+\Z")
+_ESCAPED = re.compile(r"%(?:25)*[0-9A-Fa-f]{2}|\\+(?:u00[0-9A-Fa-f]{2}|x[0-9A-Fa-f]{2}|[nrt])")
+"""What ends a word before a name: ``%3Fcvv``, ``\\u0026cvv``, ``\\ncvv``."""
 _PREFIX = re.compile(r"^x[-_]", re.IGNORECASE)
 _SAYS_KEY = re.compile(r"[:=：＝#＃]")
 _SEGMENT = re.compile(r"([A-Za-z][A-Za-z_\-]{1,30})/\Z")
@@ -60,7 +62,7 @@ def _names(text: str, at: int) -> tuple[tuple[str, ...], bool]:
     before = text[max(0, at - _REACH) : at]
     before = before[before.rfind("\n") + 1 :]
     between = _BETWEEN.search(before)
-    stripped = before[: between.start()] if between is not None else before
+    stripped = _ESCAPED.sub(" ", before[: between.start()] if between is not None else before)
     words = [m.group() for m in _NAME.finditer(stripped)]
     if not words or not stripped.endswith(words[-1]):
         return (), False
