@@ -18,6 +18,7 @@ from mitmproxy import http
 
 from proxy import http_marks as marks
 from proxy.dialects import spoken
+from proxy.gmo import is_gmo_host
 from proxy.http_flows import Context, limit_codings, put, request_message, response_message
 from proxy.http_request import refusal_response
 from proxy.http_said import Said, carry_on, said_message
@@ -82,6 +83,16 @@ class Gate:
         self.guard = guard
         self._workers = workers
         self._meter = meter
+
+    def head(self, flow: http.HTTPFlow, lane: Lane) -> Awaitable[None] | None:
+        """Before a client is told to send the body that it holds back (``Expect``). The whole request is asked about
+        when it is there; so nothing is said now where only that could be judged, or where nothing is refused."""
+        route, gap = self._route(lane, flow, "request")
+        if route.mode == "monitor" or route.role == "payment-gateway" or is_gmo_host(flow.request.host):
+            marks.set_passed(flow, "request")
+            return None
+        message = request_message(flow.request, self._context(route, flow, gap, lane))
+        return self._ask(message, partial(carry_out, flow, message))
 
     def request(self, flow: http.HTTPFlow, lane: Lane) -> Awaitable[None] | None:
         """Before a request is forwarded."""

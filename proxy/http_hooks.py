@@ -222,6 +222,7 @@ class LaneHooks:
         self._gate = gate
         self._table = table
         self.functions: Mapping[str, HookFunction] = {
+            "requestheaders": self._head,
             "request": self._request,
             "response": self._response,
             "http_connect": self._connect,
@@ -256,6 +257,9 @@ class LaneHooks:
             self._table.meter.internal_error(where)
         except Exception as error:  # noqa: BLE001 - a counter never decides what happens
             logger.error("counting failed: %s", place(error))
+
+    def _head(self, flow: http.HTTPFlow, seat: LaneSeat) -> Awaitable[None] | None:
+        return self._gate.head(flow, seat.lane)
 
     def _request(self, flow: http.HTTPFlow, seat: LaneSeat) -> Awaitable[None] | None:
         return self._gate.request(flow, seat.lane)

@@ -25,6 +25,13 @@ def passed(flow: http.HTTPFlow, direction: Direction) -> bool:
     return flow.metadata.get(_PASSED + direction) is True and _REFUSAL not in flow.metadata
 
 
+def take_passed(flow: http.HTTPFlow, direction: Direction) -> bool:
+    """As ``passed``, once: what comes next needs a mark of its own."""
+    found = passed(flow, direction)
+    flow.metadata.pop(_PASSED + direction, None)
+    return found
+
+
 def set_refusal(flow: http.HTTPFlow, response: http.Response) -> None:
     """The gate refuses, with this answer."""
     flow.metadata[_REFUSAL] = response

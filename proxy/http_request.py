@@ -26,7 +26,7 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseHeaders,
     ResponseProtocolError,
 )
-from mitmproxy.proxy.layers.http._hooks import HttpRequestHook
+from mitmproxy.proxy.layers.http._hooks import HttpRequestHeadersHook, HttpRequestHook
 
 from proxy import http_marks as marks
 from proxy.http_one import Bounds
@@ -107,11 +107,26 @@ class RequestHalf(HttpStream):
         size = expected_http_body_size(flow.request)
         if size is not None and size > self.limit:
             yield from self.request_gap("body-too-large")
-        elif flow.request.headers.get("expect", "").lower() == "100-continue":
-            flow.request.headers.pop("expect")
-            go_on = http.Response.make(100)
-            go_on.headers.clear()
-            yield SendHttp(ResponseHeaders(self.stream_id, go_on), self.context.client)
+        elif flow.request.headers.get("expect", "").lower() == "100-continue" and (yield from self.ask_head()):
+            yield from self.go_on()
+
+    def ask_head(self) -> CommandGenerator[bool]:
+        """True when the gate would let the head pass, as far as it can be judged by itself. If not, the client has its
+        answer, and need not send the body."""
+        yield HttpRequestHeadersHook(self.flow)
+        if (yield from self.check_killed(emit_error_hook=False)):
+            return False
+        if marks.take_passed(self.flow, "request"):
+            return True
+        yield from self.send_refusal()
+        return False
+
+    def go_on(self) -> CommandGenerator[None]:
+        """Asks a client that waits for it to send the body (RFC 9110 10.1.1)."""
+        self.flow.request.headers.pop("expect")
+        go_on = http.Response.make(100)
+        go_on.headers.clear()
+        yield SendHttp(ResponseHeaders(self.stream_id, go_on), self.context.client)
 
     def find_destination(self) -> str:
         """Sets where the request goes. On a reverse lane the client has no say; on the forward lane its URL says it

@@ -29,6 +29,15 @@ def test_each_direction_is_marked_by_itself(flow):
     assert marks.gap(flow, "request") == ""
 
 
+def test_a_mark_that_is_taken_is_gone(flow):
+    marks.set_passed(flow, "request")
+    marks.set_passed(flow, "response")
+    assert marks.take_passed(flow, "request")
+    assert not marks.take_passed(flow, "request")
+    assert not marks.passed(flow, "request")
+    assert marks.passed(flow, "response")
+
+
 def test_a_refusal_outweighs_a_mark(flow):
     marks.set_passed(flow, "request")
     marks.set_refusal(flow, http.Response.make(403))
