@@ -28,7 +28,7 @@ _CARDS = (
 )
 _JAPANESE = tuple(name.encode() for name in ("カード番号", "セキュリティコード", "カード確認番号"))
 _FIELD = rb"(?:" + b"|".join((*_CODES, *_CARDS, *_JAPANESE)) + rb")"
-_TYPE = (
+TYPE = (
     rb"(?:(?:old|new|string|str|int|integer|number|text|raw|array|kvlist|bytes)?_?(?:val|value|values|string|int)|s|n|v"
     rb"|string|str|text|data|content|answer|default|current|previous|before|after|old|new|input|selected|type|span"
     rb"|t[drh]|d[dt]|name|key|label|div|strong|b|p|i|some|optional|short|true|false|raw|u)"
@@ -51,7 +51,7 @@ _WRAP = (
 def apart() -> list[Row]:
     """Names of card fields and their values with something between: types, tags, the other half of a pair, a header."""
     return [
-        ("pair", _FIELD + rb"(?:" + _APART + _TYPE + rb")+" + _APART + _DIGIT, True),
+        ("pair", _FIELD + rb"(?:" + _APART + TYPE + rb")+" + _APART + _DIGIT, True),
         ("pair", rb":\s{0,4}\\*[\"'](?:x[_-]|(?:credit|payment)?[_. -]?card[._-])?" + _FIELD + rb"\\*[\"']", True),
         ("pair", rb"[\[,]\s{0,8}\\*[\"'](?:x-)?" + _FIELD + rb"\\*[\"']\s{0,4},\s{0,8}\\*[\"']?[0-9]", True),
         ("table", _CELL_BEGINS + _FIELD + _CELL_ENDS, True),

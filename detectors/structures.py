@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterator, Sequence
 
 from detectors import split
-from detectors.decoders import form, json_text, multipart, php, sql, table, xml_text
+from detectors.decoders import form, json_text, lines, multipart, php, sql, table, xml_text
 from detectors.model import Ask, Decoder, Peel, View
 from detectors.views import child_of
 
@@ -39,7 +39,7 @@ def structure_of(view: View) -> Decoder | None:
 
 def structures_of(view: View, kinds: Container[str]) -> Iterator[Decoder]:
     """The decoders that give names to a view's values: that of the whole, and those of serialized data, statements and
-    tables that the sieve saw in it."""
+    tables that the sieve saw in it; of text, its blocks of named lines."""
     whole = structure_of(view)
     if whole is not None:
         yield whole
@@ -48,6 +48,8 @@ def structures_of(view: View, kinds: Container[str]) -> Iterator[Decoder]:
     if "table" in kinds and whole is not table.peel:
         yield sql.peel
         yield table.peel
+    if whole is None:
+        yield lines.peel
 
 
 def in_pieces(
@@ -66,11 +68,13 @@ def in_pieces(
                 child = child_of(view, item)
                 values.append(split.Value(child.path, child.key, text[slice(*span)], item.number, len(places)))
                 places.append((child, *span))
-    if not values and hits:
+    numbers = list(split.join(values))
+    if hits and not numbers and (not values or lines.peel in decoders):
         for name, digits, start, end in _in_text(view, hits):
             values.append(split.Value(name, name.partition(".")[2], digits, place=len(places)))
             places.append((view, start, end))
-    for number in split.join(values):
+        numbers = list(split.join(values))
+    for number in numbers:
         yield number, [places[piece.place] for piece in number.pieces]
 
 

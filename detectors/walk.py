@@ -32,6 +32,7 @@ from detectors.decoders import (
     grpc,
     hexadecimal,
     html,
+    lines,
     markup,
     multipart,
     office,
@@ -70,6 +71,7 @@ TRANSFORMS: tuple[tuple[str, Decoder], ...] = (
     ("hex", hexadecimal.peel),
     ("bytes", byte_lists.peel),
     ("dump", dumps.peel),
+    ("pair", dumps.peel_pairs),
 )
 """Kind of hit → the decoder that it calls for, of a whole view or of stretches of it. What one of them has taken for a
 stretch of its own is left alone by those behind it."""
@@ -81,7 +83,7 @@ say has the view for itself."""
 CHARSETS = ("sjis", "eucjp", "iso2022jp", "utf16le", "utf16be", "xml-encoding")
 """Kinds of hit that keep a view from passing for quiet; the charset itself is told from the bytes."""
 
-STRUCTURES = ("pair", "table", "php", "split")
+STRUCTURES = ("table", "php", "split")
 """Kinds of hit that call for the view's structure: only that tells which value belongs to which name."""
 
 _MULTIPART = "multipart/"
@@ -195,16 +197,16 @@ class Walk:
         if compressed.may_be_snappy(view.data) and self._snappy_too(view):
             return
         wanted = set(binary.closed(view.data, found, self._ask(view, ())))
-        for lines in (found.text, found.other):
-            text = lines.text()
+        for texts in (found.text, found.other):
+            text = texts.text()
             hits = self._sieve.scan(text)
             if hits is not None:
-                wanted.update(lines.at(end for ends in hits.by_kind.values() for end in ends))
+                wanted.update(texts.at(end for ends in hits.by_kind.values() for end in ends))
                 if not hits.complete:
                     self._gap(view, Gap("too-many-candidates", 0, len(view.data)))
             team = self._team.hits(text)
             if team is not None:
-                wanted.update(lines.at(team) if team else (start for start, _ in lines.spans()))
+                wanted.update(texts.at(team) if team else (start for start, _ in texts.spans()))
         known = len(self.findings)
         self._fields(view, form, sorted(wanted))
         if form.name != "protobuf":
@@ -268,7 +270,8 @@ class Walk:
             for number, places in in_pieces(view, structures, by_kind.get("split", ()), self._ask):
                 self.findings.append(self._recognition.joined(number, places))
         for structure in structures:
-            claimed += self._children(view, structure(view.data, self._ask(view, wanted)))
+            spans = list(self._children(view, structure(view.data, self._ask(view, wanted))))
+            claimed += spans if structure is not lines.peel else ()  # text still, and read as such with what is around
             self._beside(view, structure, known)
         taken = Cover(claimed)
         free = {kind: [end for end in ends if end not in taken] for kind, ends in by_kind.items()}

@@ -16,6 +16,7 @@ from detectors.decoders.naming import name_of, segment
 from detectors.decoders.offsets import side_by_side
 from detectors.decoders.pairing import is_card_field
 from detectors.model import Ask, Gap, Peel
+from detectors.patterns_text import TYPE
 
 _BEFORE, _AFTER = 256, 64
 """Bytes around a hit in which a name and its value stand."""
@@ -32,6 +33,14 @@ _VALUE = re.compile(
     rb"([0-9](?:[ -]?[0-9]){2,22})(?![0-9A-Za-z])"  # 2
 )
 
+_PAIR = re.compile(
+    rb"(?<![A-Za-z])(?i:name|key|k|field|label|title|id|param(?:eter)?|attr(?:ibute)?|tag|prop(?:erty)?|header|column|t[hd]|dt)"
+    rb"\\*[\"']?\s{0,4}(?:=>|[:=>])[\s\"'\\:]{0,8}([A-Za-z_\x80-\xff][A-Za-z0-9_.\x80-\xff-]{1,40}+)"
+    rb"(?:[^0-9A-Za-z\x80-\xff]{1,24}(?i:" + TYPE + rb")(?![A-Za-z])){1,3}"
+    rb"[^0-9A-Za-z\x80-\xff]{1,12}([0-9](?:[ -]?[0-9]){2,22})(?![0-9A-Za-z])"
+)
+"""The halves of a pair: ``- name: cvv\\n  value: 123``, ``{'key' => 'cvv', 'value' => '123'}``."""
+
 
 def _windows(size: int, hits: Sequence[int]) -> Iterator[tuple[int, int]]:
     """The stretches around the hits; without hits, everything."""
@@ -46,12 +55,11 @@ def _windows(size: int, hits: Sequence[int]) -> Iterator[tuple[int, int]]:
         yield start, end
 
 
-def peel(data: bytes, ask: Ask) -> Iterator[Peel | Gap]:
-    """The digits that stand wrapped under the name of a card field, where they were asked for."""
+def _values(data: bytes, shape: re.Pattern[bytes], ask: Ask) -> Iterator[Peel]:
     for start, end in _windows(len(data), ask.hits):
         at = start
         ask.budget.check_time()
-        while (value := _VALUE.search(data, at, end)) is not None:
+        while (value := shape.search(data, at, end)) is not None:
             name = name_of(value[1])
             if is_card_field(name):
                 span = value.span(2)
@@ -59,3 +67,13 @@ def peel(data: bytes, ask: Ask) -> Iterator[Peel | Gap]:
                 at = value.end()
             else:  # the wrapping itself may be a name: Card { cvv: Some("123") }
                 at = value.end(1)
+
+
+def peel(data: bytes, ask: Ask) -> Iterator[Peel | Gap]:
+    """The digits that stand wrapped under the name of a card field, where they were asked for."""
+    yield from _values(data, _VALUE, ask)
+
+
+def peel_pairs(data: bytes, ask: Ask) -> Iterator[Peel | Gap]:
+    """The digits in the other half of a pair whose one half is the name of a card field, where they were asked for."""
+    yield from _values(data, _PAIR, ask)

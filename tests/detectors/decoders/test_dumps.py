@@ -1,6 +1,6 @@
 import pytest
 
-from detectors.decoders.dumps import peel
+from detectors.decoders.dumps import peel, peel_pairs
 from detectors.redaction import redact
 from tests.detectors.decoders.peeling import ask, fields, peels
 
@@ -82,3 +82,22 @@ def test_values_have_their_names():
 def test_only_what_the_hits_ask_for():
     data = b"cvv: Some(123)" + b"." * 1000 + b"cvv: Some(456)"
     assert [child.data for child in peels(peel(data, ask("", 11)))] == [b"123"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'x [{"name":"cvv","value":"123"}]',
+        "x [{'name': 'cvv', 'value': '123'}]",
+        '[{:name=>"cvv", :value=>"123"}]',
+        "x <name>cvv</name><value>123</value>",
+        "row <th>CVV</th><td>123</td>",
+    ],
+)
+def test_pairs_in_text(inspector, text):
+    (found,) = inspector.inspect(text.encode()).findings
+    assert (found.entity, text[found.start : found.end]) == ("SECURITY_CODE", "123")
+
+
+def test_pairs_of_other_names_stay():
+    assert list(peel_pairs(b"x {'name': 'size', 'value': '123'} cvv n: 456", ask())) == []
