@@ -33,11 +33,16 @@ _JWT = re.compile(rb"(?<![A-Za-z0-9_-])e[wy][A-Za-z0-9_-]{6,}+\.[A-Za-z0-9_-]{4,
 _BREAKS = re.compile(_BREAK + rb"|[ \t]{1,4}")
 _PIECE = re.compile(_LETTERS + rb"++={0,2}+")
 _NO_LETTERS = re.compile(rb"[^A-Za-z0-9+/=]++")
+_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/_-="
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 
 
-def _again(raw: bytes, data: bytes) -> Encode | None:
-    """How to spell edited bytes as the run was: alphabet, padding, line breaks. ``None``: it was not canonical."""
+def _again(raw: bytes, data: bytes) -> Encode:
+    """Spells edited bytes as the run was: alphabet, padding, line breaks. ``None``: it was not canonical."""
+    return lambda text: _spelled(raw, data, text)
+
+
+def _spelled(raw: bytes, data: bytes, edited: bytes) -> bytes | None:
     encode_all = base64.urlsafe_b64encode if re.search(rb"[-_]", raw) else base64.b64encode
     breaks = _BREAKS.search(raw)
     width, between = (breaks.start(), breaks[0]) if breaks else (0, b"")
@@ -50,12 +55,14 @@ def _again(raw: bytes, data: bytes) -> Encode | None:
             spelled = between.join(spelled[i : i + width] for i in range(0, len(spelled), width))
         return spelled + tail
 
-    return encode if encode(data) == raw else None
+    return encode(edited) if encode(data) == raw else None
 
 
-def decode_run(raw: bytes) -> tuple[bytes, Encode | None]:
+def decode_run(raw: bytes) -> tuple[bytes, Encode]:
     """The bytes that base64 text stands for, and how to spell edited ones in its place. Skips what is no base64."""
-    letters = _NO_LETTERS.sub(b"", _BREAKS.sub(b"", raw).translate(_URL_SAFE))
+    letters = raw.translate(_URL_SAFE)
+    if raw.translate(None, _ALPHABET):
+        letters = _NO_LETTERS.sub(b"", _BREAKS.sub(b"", letters))
     data = b"".join(_decode(piece) for piece in letters.split(b"="))
     return data, _again(raw, data)
 
@@ -65,10 +72,11 @@ def _decode(letters: bytes) -> bytes:
     return a2b_base64(letters[: len(letters) - (len(letters) % 4 == 1)] + b"=" * (-len(letters) % 4))
 
 
-def _run(data: bytes, start: int, end: int, *, signed: bool) -> Iterator[Peel]:
+def _run(data: bytes, start: int, end: int, ask: Ask, *, signed: bool) -> Iterator[Peel]:
     """A run as it stands if that says something; and from its next three letters on where digits come out."""
     codec = "jwt" if signed else "base64"
     for shift in range(4):
+        ask.budget.check_time()
         child, encode = decode_run(data[start + shift : end])
         if DIGITS.search(child) if shift else says_something(child):
             yield Peel(codec, child, Whole(start + shift, end, child, None if signed else encode))
@@ -100,14 +108,14 @@ def peel(data: bytes, ask: Ask) -> Iterator[Peel | Gap]:
         at = token.start()
         for piece in token[0].split(b"."):
             if len(piece) > 1 and near(at, at + len(piece), ask.hits):
-                yield from _run(data, at, at + len(piece), signed=True)
+                yield from _run(data, at, at + len(piece), ask, signed=True)
             at += len(piece) + 1
     signed = Cover(tokens)
     for start, end in _spaced(data, ask):
         if end not in signed and start + 1 not in signed:
             tokens.append((start, end))
             if near(start, end, ask.hits):
-                yield from _run(data, start, end, signed=False)
+                yield from _run(data, start, end, ask, signed=False)
     starts = iter([*sorted(tokens), (len(data), len(data))])
     token_start, token_end = next(starts)
     for run in _RUN.finditer(data):
@@ -115,4 +123,4 @@ def peel(data: bytes, ask: Ask) -> Iterator[Peel | Gap]:
         while run.start() >= token_end and token_end < len(data):
             token_start, token_end = next(starts)
         if run.start() < token_start and near(*run.span(), ask.hits):
-            yield from _run(data, *run.span(), signed=False)
+            yield from _run(data, *run.span(), ask, signed=False)

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.decoders.base64 import decode_run, peel
-from tests.detectors.decoders.peeling import MASKED, NUMBER, ask, few, holding, located, numbers, peels, put
+from detectors.model import OutOfTime
+from tests.detectors.decoders.peeling import MASKED, NUMBER, Plenty, ask, few, holding, located, numbers, peels, put
 
 TEXT = b'{"card": "' + NUMBER.encode() + b'"}?>?'
 B64 = standard.b64encode(TEXT)
@@ -170,3 +171,9 @@ def test_words_are_not_joined():
 def test_a_short_code_of_basic_authorization(inspector):
     (finding,) = inspector.inspect(b"Authorization: Basic " + standard.b64encode(b"cvv:123")).findings
     assert (finding.entity, finding.trail) == ("SECURITY_CODE", ("base64",))
+
+
+def test_a_run_of_many_megabytes_stops_at_the_limit():
+    budget = Plenty(checks=3)
+    with pytest.raises(OutOfTime):
+        list(peel(standard.b64encode(bytes(range(256)) * 64), ask(budget=budget)))
