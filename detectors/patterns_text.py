@@ -31,7 +31,7 @@ _FIELD = rb"(?:" + b"|".join((*_CODES, *_CARDS, *_JAPANESE)) + rb")"
 TYPE = (
     rb"(?:(?:old|new|string|str|int|integer|number|text|raw|array|kvlist|bytes)?_?(?:val|value|values|string|int)|s|n|v"
     rb"|string|str|text|data|content|answer|default|current|previous|before|after|old|new|input|selected|type|span"
-    rb"|t[drh]|d[dt]|name|key|label|div|strong|b|p|i|some|optional|short|true|false|raw|u)"
+    rb"|t[drh]|d[dt]|cdata|name|key|label|div|strong|b|p|i|some|optional|short|true|false|raw|u)"
 )
 _APART = rb"[^0-9A-Za-z]+"
 _DIGIT = rb"(?:[0-9]|\\u003[0-9]|\xef\xbc[\x90-\x99]|\xef\xbd|&#)"
@@ -52,8 +52,11 @@ def apart() -> list[Row]:
     """Names of card fields and their values with something between: types, tags, the other half of a pair, a header."""
     return [
         ("pair", _FIELD + rb"(?:" + _APART + TYPE + rb")+" + _APART + _DIGIT, True),
-        ("pair", rb":\s{0,4}\\*[\"'](?:x[_-]|(?:credit|payment)?[_. -]?card[._-])?" + _FIELD + rb"\\*[\"']", True),
+        ("pair", rb"[:=]\s{0,4}\\*[\"'](?:x[_-]|(?:credit|payment)?[_. -]?card[._-])?" + _FIELD + rb"\\*[\"']", True),
         ("pair", rb"[\[,]\s{0,8}\\*[\"'](?:x-)?" + _FIELD + rb"\\*[\"']\s{0,4},\s{0,8}\\*[\"']?[0-9]", True),
+        ("pair", _FIELD + rb"[\"'\\]{0,4}[\s:=\[]{0,12}(?:/\*|//|<!--)", True),
+        ("pair", rb"<!ENTITY", True),
+        ("pair", rb"[0-9](?:\]\]>)?<!\[CDATA\[[0-9 -]|[0-9]\]\]>[0-9]|[0-9]<\?[^>]{0,64}\?>[0-9]", True),
         ("table", _CELL_BEGINS + _FIELD + _CELL_ENDS, True),
         ("split", rb"(?:card|cc|credit|pan|" + _JAPANESE[0] + rb")(?:[^0-9\n]|%5B|%5D){0,24}[0-9]{1,2}" + _SHORT, True),
         ("split", _CARD + rb"[\]\"'\s\\:=>]{1,16}\[[\s\"'\\]{0,24}[0-9]{1,8}[\"'\\]{0,4}\s?,", True),

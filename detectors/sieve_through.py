@@ -69,6 +69,8 @@ def _letter(padded: Sequence[Class], bit: int) -> Class:
     return frozenset(_BASE32[low | high] for low in lows for high in highs)
 
 
+_EITHER_B, _EITHER_C, _EITHER_E, _EITHER_F = (frozenset(letters) for letters in (b"bB", b"cC", b"eE", b"fF"))
+
 _ESCAPED: tuple[Text, ...] = (
     [*_word(b"%3"), _DIGIT] * 3,
     [*_word(b"=3"), _DIGIT] * 3,
@@ -83,6 +85,17 @@ _ESCAPED: tuple[Text, ...] = (
     [_NUL, _NUL, _NUL, _DIGIT] * 3,
 )
 """A number as it looks in the other encodings."""
+
+_PCT = _word(b"%")
+_FULL_WIDTH: tuple[Text, ...] = (
+    [*_PCT, _EITHER_E, _EITHER_F, *_PCT, _EITHER_B, _EITHER_C, *_PCT, *_word(b"9"), _DIGIT],
+    [*_word(b"\\u"), _EITHER_F, _EITHER_F, *_word(b"1"), _DIGIT] * 2,
+    [*_word(b"\x82"), frozenset(range(0x4F, 0x59))] * 4,
+    [*_word(b"\xa3"), frozenset(range(0xB0, 0xBA))] * 4,
+    [*_word(b"\x1b$"), frozenset(b"@B"), *_word(b"#"), _DIGIT, *_word(b"#"), _DIGIT],
+    [*_word(b"&#65"), frozenset(b"23"), frozenset(b"09"), _DIGIT, *_word(b";")] * 2,
+)
+"""Full-width digits in other spellings than UTF-8."""
 
 _LETTER: Class = frozenset(range(0x41, 0x7B))
 _JSON = [*_word(b'{"'), _LETTER, _LETTER, _LETTER]
@@ -107,7 +120,7 @@ _INSIDE: tuple[Text, ...] = (
 
 def base64_stacks() -> list[bytes]:
     """Expressions for another encoding inside base64, and for two and three layers of it."""
-    once = [through_base64(shape, before) for shape in _INSIDE for before in range(3)]
+    once = [through_base64(shape, before) for shape in (*_INSIDE, *_FULL_WIDTH) for before in range(3)]
     twice = [through_base64(key, before) for key in (*_ESCAPED, *KEYS) for before in range(3)]
     deep = [*twice, *_windows(_TWICE, 16)]
     return sorted({expression(text) for text in (*once, *(through_base64(t, b) for t in deep for b in range(3)))})

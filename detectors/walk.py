@@ -25,6 +25,7 @@ from detectors.decoders import (
     compressed,
     continuations,
     dumps,
+    embedded,
     encoded_words,
     envelope,
     escapes,
@@ -176,6 +177,8 @@ class Walk:
             list(self._children(view, office.peel(view.data, ask)))
         elif told and not is_text(view.data):
             list(self._children(view, told.peel(view.data, ask)))
+        elif opaque:
+            list(self._children(view, embedded.peel(view.data, ask)))
         if self._recharset(view):
             return
         self._look(view, label_of(view), claimed)

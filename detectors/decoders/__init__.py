@@ -31,6 +31,7 @@ from detectors.decoders import (
     compressed,
     continuations,
     dumps,
+    embedded,
     encoded_words,
     envelope,
     escapes,
@@ -77,6 +78,7 @@ _PART_TRAIL = ("multipart", "base64", "quoted-printable", *_CODINGS)
 
 DECODERS: tuple[Row, ...] = (
     Row("compressed", compressed.peel, _CODINGS),
+    Row("embedded", embedded.peel, _CODINGS),
     Row("archive", archive.peel, ("zip", "tar", "pdf"), structural=True),
     Row("grpc", grpc.peel, ("grpc", "base64", *_CODINGS), structural=True),
     Row("envelope", envelope.peel, (), structural=True),

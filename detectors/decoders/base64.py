@@ -15,6 +15,7 @@ import re
 from binascii import a2b_base64
 from collections.abc import Iterator
 
+from detectors.decoders import embedded
 from detectors.decoders.offsets import Cover, Encode, Whole
 from detectors.decoders.plausible import DIGITS, says_something
 from detectors.decoders.weaver import near
@@ -78,7 +79,7 @@ def _run(data: bytes, start: int, end: int, ask: Ask, *, signed: bool) -> Iterat
     for shift in range(4):
         ask.budget.check_time()
         child, encode = decode_run(data[start + shift : end])
-        if DIGITS.search(child) if shift else says_something(child):
+        if DIGITS.search(child) if shift else says_something(child) or embedded.is_headless(child, ask):
             yield Peel(codec, child, Whole(start + shift, end, child, None if signed else encode))
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from detectors.decoders import archive, cbor, compressed, envelope, grpc, msgpack, protobuf, wide
+from detectors.decoders import archive, cbor, compressed, embedded, envelope, grpc, msgpack, protobuf, wide
 from detectors.decoders.survey import Survey
 from detectors.decoders.text import is_text
 from detectors.model import Ask, Budget, Decoder
@@ -87,8 +87,10 @@ def is_opaque(data: bytes, content_type: str, budget: Budget) -> bool:
         return False
     if compressed.announces(data) or archive.is_archive(data):
         return True
+    if len(data) < _SHORTEST or is_text(data):
+        return False
     ask = Ask("", (), budget)
-    return len(data) >= _SHORTEST and any(form.may_be(data, ask) for form in FORMS) and not is_text(data)
+    return any(form.may_be(data, ask) for form in FORMS) or embedded.may_be(data)
 
 
 def closed(data: bytes, found: Survey, ask: Ask) -> list[int]:

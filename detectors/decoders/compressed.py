@@ -136,11 +136,15 @@ def peel_encoding(data: bytes, name: str, ask: Ask) -> Iterator[Peel | Gap]:
     if name not in CODINGS:
         yield Gap("unknown-content-encoding", 0, len(data))
         return
-    for item in _peel(data, name, CODINGS[name][0](data, ask.budget.room(len(data)), ask), ask):
+    got = CODINGS[name][0](data, ask.budget.room(len(data)), ask)
+    for item in _peel(data, name, got, ask):
         if isinstance(item, Gap) and item.reason.startswith("corrupt-"):
             yield Gap("bad-content-encoding", item.start, item.end)
         else:
             yield item
+    rest = data[got.used :]
+    if not got.fault and rest.strip(b"\0") and not is_text(rest) and not announced(rest):
+        yield Gap("bad-content-encoding", got.used, len(data))
 
 
 def unwrap(data: bytes, content_encoding: str, ask: Ask) -> Iterator[Peel | Gap]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-DIGITS = re.compile(rb"[0-9](?:[^0-9]{0,3}[0-9]){7}")
-"""Eight digits with at most three bytes between them, as separators, UTF-16, UTF-32 and full-width forms leave them."""
+DIGITS = re.compile(rb"[0-9](?:[^0-9]{0,3}[0-9]){7}|(?:\x82[\x4f-\x58]){8}|(?:\xa3[\xb0-\xb9]){8}")
+"""Eight digits with at most three bytes between them, as separators, UTF-16, UTF-32 and full-width forms leave them; or
+full-width ones in CP932 or EUC-JP."""
 
 _MAGIC = (
     b"\x1f\x8b\x08",
@@ -20,6 +21,9 @@ _MAGIC = (
     b"\xff\x06\x00\x00sNaPpY",
     b"7z\xbc\xaf",
     b"Rar!",
+    b"%PDF-",
+    b"\x04\x22\x4d\x18",
+    b"\xd0\xcf\x11\xe0",
 )
 _PRINTABLE = bytes((9, 10, 13, *range(32, 127)))
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import urllib.parse
+import zlib
 
 import pytest
 
@@ -12,6 +14,7 @@ from detectors.presidio import Presidio
 from detectors.sieve import MAX_HITS, Prefilter, Sieve
 
 N = "4111111111111111"
+JSON = b'{"card":"4111111111111111","note":"zzz"}'
 FULL = N.translate({48 + d: 0xFF10 + d for d in range(10)})
 
 
@@ -20,6 +23,8 @@ def sieve() -> Sieve:
     return Sieve()
 
 
+ZLIB = [base64.b64encode(zlib.compress(JSON + b"!", level)) for level in (1, 5, 6, 9)]
+"""With padding at the end, which percent encoding escapes."""
 ENCODED = {
     "plain": (N.encode(), "recognize"),
     "start and end": (b"x" + N.encode(), "recognize"),
@@ -96,8 +101,34 @@ ENCODED = {
     ),
     "pin block": (b'{"pinBlock":"041234FFFFFFFFFF"}', "recognize"),
     "track 2": (b";4111111111111111=30121010000?", "recognize"),
+    "raw deflate under its name": (b"SAMLRequest=fZFBa8IwGIb%2FSshd0%2Bw", "base64"),
+    "gzip in base64 twice": (base64.b64encode(base64.b64encode(gzip.compress(JSON, mtime=0))), "base64"),
+    "JSON in base64 four times": (
+        base64.b64encode(base64.b64encode(base64.b64encode(base64.b64encode(JSON)))),
+        "base64",
+    ),
+    "PDF in base64": (b'"' + base64.b64encode(b"%PDF-1.7") + b'"', "base64"),
+    "mathematical digits, escaped": (json.dumps("".join(chr(0x1D7CE + c - 48) for c in N.encode())).encode(), "escape"),
+    "lines, escaped": (rb"4111\n1111\n1111\n1111", "escape"),
+    "iso-2022-jp between digits": (b"41111111\x1b(B11111111", "iso2022jp"),
+    "entities": (b"<!DOCTYPE a [<!ENTITY x '4111'>]>", "pair"),
+    "comment in JSON": (b'{"cvv": /* c */ "123"}', "pair"),
+    "section between digits": (b"<a>41111111<![CDATA[11111111]]></a>", "pair"),
+    "comment between digits": (b"<a>41111111<!-- x -->11111111</a>", "pair"),
+    "instruction between digits": (b"<a>41111111<?x y?>11111111</a>", "pair"),
+    "code in a section": (b"<cvv><![CDATA[123]]></cvv>", "pair"),
+    "value before its name": (b"<input value='123' name='cvv'>", "pair"),
     "zstd in base64, percent": (b"x KLUv%2FSAUoQAAIDQx", "percent"),
     "gzip in base64": (b"x " + base64.b64encode(b"\x1f\x8b\x08\x00" + bytes(20)), "base64"),
+    "gzip in base64, percent": (
+        b"x " + urllib.parse.quote(base64.b64encode(gzip.compress(JSON, mtime=0))).encode(),
+        "percent",
+    ),
+    **{f"zlib in base64, level {level}": (b"x " + packed, "base64") for level, packed in enumerate(ZLIB)},
+    **{
+        f"zlib in base64, level {level}, percent": (b"x " + urllib.parse.quote(packed, safe="").encode(), "percent")
+        for level, packed in enumerate(ZLIB)
+    },
 }
 
 

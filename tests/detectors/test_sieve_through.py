@@ -52,6 +52,22 @@ def test_two_bytes_a_character_inside(sieve, outer, codec, before):
     assert not sieve.quiet(OPAQUE[outer](b"." * before + N.encode(codec)))
 
 
+FULL_WIDTH = {
+    "percent": urllib.parse.quote(ESCAPES["full width"]).encode(),
+    "unicode escapes": ESCAPES["full width"].encode("ascii", "backslashreplace"),
+    "references": ESCAPES["full width"].encode("ascii", "xmlcharrefreplace"),
+    "cp932": ESCAPES["full width"].encode("cp932"),
+    "euc-jp": ESCAPES["full width"].encode("euc-jp"),
+    "iso-2022-jp": ESCAPES["full width"].encode("iso-2022-jp"),
+}
+
+
+@pytest.mark.parametrize("inner", FULL_WIDTH)
+@pytest.mark.parametrize("before", range(3))
+def test_full_width_digits_in_any_spelling_inside_base64(sieve, inner, before):
+    assert not sieve.quiet(base64.b64encode(b"." * before + FULL_WIDTH[inner]))
+
+
 @pytest.mark.parametrize(("outer", "inner"), [
     *itertools.product(("base64", "base64url", "hex", "HEX"), ("base64", "hex", "base32")), ("base32", "base64"), ("base32", "hex"),
 ])  # fmt: skip

@@ -285,3 +285,22 @@ def test_what_begins_like_compression_is_announced(name):
 def test_text_announces_nothing(text):
     assert not announces(text)
     assert list(peel(text, ask())) == []
+
+
+@pytest.mark.parametrize("name", ["gzip", "br", "zstd", "deflate"])
+def test_bytes_behind_the_stream_that_nobody_can_read_are_a_gap(inspector, name):
+    """A reader that stops after the stream never sees them, one that does not may: they are inspected, or refused."""
+    packed = ENCODERS[name][0](b"hello " * 9)
+    junk = bytes(range(128, 250))
+    result = inspector.inspect(packed + junk, "text/plain", name)
+    assert [(gap.reason, gap.start, gap.end) for gap in result.gaps] == [
+        ("bad-content-encoding", len(packed), len(packed + junk))
+    ]
+    for behind in (
+        NUMBER.encode(),
+        gzip.compress(TEXT, mtime=0),
+        brotli.compress(b'{"card":"' + NUMBER.encode() + b'"}'),
+        b"\0" * 9 + NUMBER.encode(),
+    ):
+        assert inspector.inspect(packed + behind, "text/plain", name).findings
+    assert inspector.inspect(packed + bytes(9), "text/plain", name).gaps == ()
