@@ -17,10 +17,10 @@ from typing import Protocol
 from mitmproxy import http
 
 from proxy import http_marks as marks
-from proxy.dialects import spoken
+from proxy.dialects import grpc_kind, grpc_status, spoken
 from proxy.gmo import is_gmo_host
 from proxy.http_flows import Context, limit_codings, put, request_message, response_message
-from proxy.http_request import refusal_response
+from proxy.http_request import bare_response, refusal_response
 from proxy.http_said import Said, carry_on, said_message
 from proxy.http_seals import sealed_by
 from proxy.http_upgrade import limit_extensions
@@ -247,6 +247,8 @@ def _refusal(flow: http.HTTPFlow, message: Message, decision: Decision, seal: st
         document = restated(document, status=status, add=why)
     elif seal:
         document = restated(document, add=f"This lane redacts, but {seal} seals the message: an edit would break it.")
+    if kind := grpc_kind(flow.request.headers.get("content-type", "")):
+        return bare_response(grpc_status(kind, status, document))
     media, body = spoken(flow.request.headers, flow.request.data.path, status, document)
     return refusal_response(status, body, media=media, head=flow.request.method == "HEAD")
 

@@ -1,7 +1,8 @@
 """A refusal in words that the client's own library understands: the RFC 9457 document, and for clients that could not
 read it the same in their shape. What is said stays the same; so do the digits that are not in it.
 
-Source: Amazon S3 API Reference, «Error responses» (REST); RFC 9110 12.5.1 (Accept).
+Source: Amazon S3 API Reference, «Error responses» (REST); RFC 9110 12.5.1 (Accept); grpc ``PROTOCOL-HTTP2.md``
+(Trailers-Only, Percent-Encoded) and ``http-grpc-status-mapping.md``.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
+from urllib.parse import quote
 from xml.sax.saxutils import escape
 
 from proxy.refusals import MEDIA_TYPE
@@ -26,6 +28,14 @@ _S3_PRESIGNED = re.compile(
     rb"[?&](?:X-Amz-Credential=[^&]*%2Fs3(?:express)?%2Faws4_request|AWSAccessKeyId=)", re.IGNORECASE
 )
 """Signature Version 4, and 2, which boto3 still presigns with."""
+_GRPC = re.compile(r"application/grpc(?:-web(?:-text)?)?(?=[+;\s]|\Z)", re.IGNORECASE)
+_GRPC_CODES: Mapping[int, int] = MappingProxyType(
+    {400: 13, 403: 7, 405: 12, 408: 4, 413: 8, 422: 7, 429: 14, 431: 8, 501: 12, 502: 14, 503: 14, 504: 14, 505: 12}
+)
+"""By HTTP status: PERMISSION_DENIED for what was found or cannot be inspected, RESOURCE_EXHAUSTED for what is too
+large, UNAVAILABLE for what may be sent again."""
+_GRPC_INTERNAL = 13
+_GRPC_MESSAGE_BYTES = 2048
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -58,3 +68,24 @@ def _wants_json(accept: str) -> bool:
     if kinds & {"*/*", "application/*", MEDIA_TYPE.decode()}:
         return False
     return any(kind.startswith("application/vnd.") and kind.endswith("+json") for kind in kinds)
+
+
+def grpc_kind(content_type: str) -> str:
+    """The content type of answers to a request of this one, if it is gRPC or gRPC-Web; else empty."""
+    found = _GRPC.match(content_type.strip())
+    return found[0].lower() if found else ""
+
+
+def grpc_status(kind: str, status: int, document: bytes) -> list[tuple[bytes, bytes]]:
+    """The header fields of an answer that is nothing but its status: gRPC's clients look at no body.
+
+    The message is the document's detail and the id of its record.
+    """
+    problem = json.loads(document)
+    text = " ".join(filter(None, (problem.get("title", ""), problem.get("detail", ""), problem.get("instance", ""))))
+    message = quote(text, safe=" !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~")[:_GRPC_MESSAGE_BYTES]
+    return [
+        (b"content-type", kind.encode()),
+        (b"grpc-status", b"%d" % _GRPC_CODES.get(status, _GRPC_INTERNAL)),
+        (b"grpc-message", re.sub(r"%[0-9A-F]?\Z", "", message).encode()),
+    ]

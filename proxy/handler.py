@@ -8,8 +8,9 @@ that holds a peer's bytes.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
@@ -21,12 +22,17 @@ from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
 from mitmproxy.proxy.server import ConnectionIO
 from mitmproxy.utils import asyncio_utils
 
+from proxy.http_layers import Drained
 from proxy.http_one import StopTimer
 from proxy.http_request import Seat
+from proxy.http_tls import HTTP2
 from proxy.refusals import answer
 
 CONNECT_SECONDS = 10.0
 """How long an upstream may take to accept a connection, and to finish its TLS handshake."""
+
+CLOGGED_BYTES = 64 * 1024
+"""Bytes written to a connection and not taken by it, beyond which what is for it is no longer read."""
 
 HookFunction = Callable[[Any, Any], Awaitable[None] | None]
 
@@ -62,6 +68,7 @@ class LaneConnectionHandler(ProxyConnectionHandler):
         super().__init__(master, reader, writer, options, mode)  # type: ignore[no-untyped-call]
         self.seat = seat
         self.hooks = hooks
+        self.max_conns = defaultdict(contextlib.nullcontext)  # type: ignore[arg-type]  # the layers have the say
         self._events: deque[events.Event] = deque()
         self._feeding = False
         self._dead = False
@@ -106,6 +113,8 @@ class LaneConnectionHandler(ProxyConnectionHandler):
             io = self.transports.get(command.connection)
             if io is not None and isinstance(io.writer, asyncio.StreamWriter) and not io.writer.is_closing():
                 io.writer.write(command.data)
+                if self.multiplexed:
+                    self._watch(command.connection, io.writer)
         elif isinstance(command, commands.StartHook):
             self._start_hook(command)
         elif isinstance(command, commands.OpenConnection):
@@ -215,35 +224,65 @@ class LaneConnectionHandler(ProxyConnectionHandler):
 
     # Back-pressure.
 
+    @property
+    def multiplexed(self) -> bool:
+        """Many exchanges share the client's connection: each waits for itself, by its own window."""
+        return self.client.alpn == HTTP2
+
     async def drain_writers(self) -> None:
         """Waits until what was written has left, and, on the client's side, until its request is no longer pending:
-        what it sends meanwhile stays in its own socket. A duplex connection waits on both sides for what is pending,
-        and on each side only until the other has read."""
+        what it sends meanwhile stays in its own socket.
+
+        A duplex connection waits on both sides for what is pending, and on each side only until the other has read.
+        With many exchanges on one connection no upstream that is slow to read stops the others: only the client does,
+        and whoever does not read what it is itself sent.
+        """
+        here = next((conn for conn, io in self.transports.items() if io.handler is asyncio.current_task()), None)
         if self.seat.duplex:
-            await self._drain_others()
+            for connection in [connection for connection in self.transports if connection is not here]:
+                await self._drained(connection)
+        elif self.multiplexed:
+            await self._drained(self.client)
+            if here is not None:
+                await self._drained(here)
         else:
             for io in self.transports.values():
                 if isinstance(io.writer, asyncio.StreamWriter) and io.writer.transport.get_write_buffer_size():
                     await super().drain_writers()  # type: ignore[no-untyped-call]
                     break
-            client = self.transports.get(self.client)
-            if client is None or client.handler is not asyncio.current_task():
-                return
-        while (self._pending or self.seat.congested) and not self._dead:
+        while here is not None and self._must_wait(here) and not self._dead:
             self._moved.clear()
             await self._moved.wait()
 
-    async def _drain_others(self) -> None:
-        """An end that does not read holds up the other one, not itself."""
-        task = asyncio.current_task()
-        for io in list(self.transports.values()):
-            if io.handler is task or not isinstance(io.writer, asyncio.StreamWriter):
-                continue
-            try:
-                await io.writer.drain()
-            except OSError:
-                if io.handler is not None:
-                    io.handler.cancel("cannot be written to")
+    def _must_wait(self, here: Connection) -> bool:
+        if self.seat.duplex:
+            return self._pending > 0 or self.seat.congested
+        if here is not self.client:
+            return here in self.seat.full
+        return self.seat.congested or (self._pending > 0 and not self.multiplexed)
+
+    async def _drained(self, connection: Connection) -> None:
+        io = self.transports.get(connection)
+        if io is None or not isinstance(io.writer, asyncio.StreamWriter):
+            return
+        try:
+            await io.writer.drain()
+        except OSError as error:
+            if io.handler is not None and io.handler is not asyncio.current_task():
+                io.handler.cancel(f"Error sending data: {type(error).__name__}")
+
+    def _watch(self, connection: Connection, writer: asyncio.StreamWriter) -> None:
+        """Tells the layers when a connection that could not take all has taken it."""
+        if connection not in self.seat.clogged and writer.transport.get_write_buffer_size() > CLOGGED_BYTES:
+            self.seat.clogged.add(connection)
+            task = asyncio.get_running_loop().create_task(self._tell_drained(connection))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _tell_drained(self, connection: Connection) -> None:
+        await self._drained(connection)
+        self.seat.clogged.discard(connection)
+        self.feed(Drained())
 
     # The end.
 
@@ -256,7 +295,8 @@ class LaneConnectionHandler(ProxyConnectionHandler):
 
     def _last_word(self, word: str) -> None:
         io = self.transports.get(self.client)
-        if self.seat.owes_answer and not self.client.tls and io and isinstance(io.writer, asyncio.StreamWriter):
+        plain = not self.client.tls and not self.multiplexed
+        if self.seat.owes_answer and plain and io and isinstance(io.writer, asyncio.StreamWriter):
             self.seat.owes_answer = False
             io.writer.write(answer(word))
 

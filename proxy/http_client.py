@@ -23,6 +23,7 @@ from mitmproxy.proxy.layers.http._http1 import Http1Client, make_body_reader
 
 from proxy.http_heads import Malformed, read_response
 from proxy.http_one import Careful, is_chunked
+from proxy.http_two_heads import as_http1
 
 HEAD_SECONDS = 15.0
 """How long an upstream's header block may take from its first byte. Until then it may think: see the idle timeout."""
@@ -51,9 +52,10 @@ class LaneClient(Careful, Http1Client):
             yield commands.CloseConnection(self.conn)
             return
         if isinstance(event, RequestHeaders):
-            self.stream_id, self.request = event.stream_id, event.request
+            request = as_http1(event.request, ends=event.end_stream) if event.request.is_http2 else event.request
+            self.stream_id, self.request = event.stream_id, request
             self._interim = 0
-            self._held = http1.assemble_request_head(event.request)
+            self._held = http1.assemble_request_head(request)
         elif isinstance(event, RequestData):
             chunked = self.request is not None and is_chunked(self.request)
             yield from self._flush(b"%x\r\n%s\r\n" % (len(event.data), event.data) if chunked else event.data)

@@ -286,11 +286,11 @@ INSPECTABLE = frozenset({"gzip", "deflate", "br", "zstd", "identity", "x-gzip"})
 
 
 def limit_codings(headers: http.Headers) -> None:
-    """Takes out of Accept-Encoding what an answer could not be inspected in; untouched if there is nothing of it."""
-    asked = headers.get("accept-encoding")
-    if not asked:
-        return
-    offers = asked.split(",")
-    kept = [offer for offer in offers if offer.partition(";")[0].strip().lower() in INSPECTABLE]
-    if len(kept) != len(offers):
-        headers["accept-encoding"] = ",".join(kept).strip() or "identity"
+    """Takes out of Accept-Encoding, and of gRPC's, what an answer could not be inspected in; untouched if there is
+    nothing of it."""
+    for name in ("accept-encoding", "grpc-accept-encoding"):
+        asked = headers.get(name)
+        offers = asked.split(",") if asked else []
+        kept = [offer for offer in offers if offer.partition(";")[0].strip().lower() in INSPECTABLE]
+        if len(kept) != len(offers):
+            headers[name] = ",".join(kept).strip() or "identity"

@@ -18,6 +18,12 @@ MOST_FIELDS = 4000
 """Header fields of one message, each cookie counted as one: every one of them is a part of its own to the gate, and
 tens of thousands of one byte each would hold up all lanes."""
 
+FORBIDDEN_TRAILERS = frozenset(
+    b"authorization connection content-encoding content-length content-range content-type cookie expect host "
+    b"set-cookie te trailer transfer-encoding upgrade".split()
+)
+"""RFC 9110 6.5.1: fields that frame, route or authenticate may not come after the body."""
+
 _CR_OR_NUL = re.compile(rb"[\r\x00]")
 _CONTROL = re.compile(rb"[\x00-\x20\x7f]")
 _VERSIONS = (b"HTTP/1.1", b"HTTP/1.0")
@@ -79,10 +85,7 @@ def read_request(lines: list[bytearray]) -> http.Request:
     hosts = len(headers.get_all("host"))
     if hosts > 1 or (hosts == 0 and version == b"HTTP/1.1"):
         raise Malformed("malformed")  # RFC 9112 3.2
-    return _made(
-        http.Request,
-        _Request(version, headers, None, None, time.time(), None, host, port, method, scheme, authority, path),
-    )
+    return made_request(version, headers, time.time(), host, port, method, scheme, authority, path)
 
 
 def read_response(lines: list[bytearray]) -> http.Response:
@@ -93,7 +96,29 @@ def read_response(lines: list[bytearray]) -> http.Response:
         raise Malformed("upstream-malformed") from None
     if version not in _VERSIONS or not 100 <= status <= 599:
         raise Malformed("upstream-malformed")
-    return _made(http.Response, _Response(version, _read_fields(lines), None, None, time.time(), None, status, reason))
+    return made_response(version, _read_fields(lines), time.time(), status, reason)
+
+
+def made_request(
+    version: bytes,
+    headers: http.Headers,
+    start: float,
+    host: str,
+    port: int,
+    method: bytes,
+    scheme: bytes,
+    authority: bytes,
+    path: bytes,
+) -> http.Request:
+    """A request of values that a parser has just made."""
+    return _made(
+        http.Request, _Request(version, headers, None, None, start, None, host, port, method, scheme, authority, path)
+    )
+
+
+def made_response(version: bytes, headers: http.Headers, start: float, status: int, reason: bytes) -> http.Response:
+    """A response of values that a parser has just made."""
+    return _made(http.Response, _Response(version, headers, None, None, start, None, status, reason))
 
 
 def _made[M: (http.Request, http.Response)](kind: type[M], data: Any) -> M:

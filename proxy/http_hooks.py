@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from mitmproxy import http, tls
-from mitmproxy.connection import Server
+from mitmproxy.connection import Connection, Server
 from mitmproxy.proxy import server_hooks
 from mitmproxy.proxy.context import Context
 from OpenSSL import SSL
@@ -108,6 +108,8 @@ class LaneSeat:
     owes_answer: bool = False
     congested: bool = False
     duplex: bool = False
+    full: set[Connection] = field(default_factory=set)
+    clogged: set[Connection] = field(default_factory=set)
     inside: bool = False
     """The client speaks inside a tunnel that is read."""
 

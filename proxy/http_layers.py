@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mitmproxy.connection import ConnectionState, Server
+from mitmproxy.connection import Connection, ConnectionState, Server
 from mitmproxy.proxy import commands, events, tunnel
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layer import CommandGenerator, Layer
@@ -19,6 +19,14 @@ from proxy.http_client import LaneClient
 from proxy.http_request import Seat
 from proxy.http_response import ResponseHalf
 from proxy.http_server import LaneServer
+from proxy.http_tls import HTTP1, HTTP2
+from proxy.http_two import PREFACE, WINDOW, Credit, LaneTwo
+from proxy.http_two_client import ONLY_HTTP1, LaneClientTwo
+from proxy.http_two_server import LaneServerTwo
+
+
+class Drained(events.Event):
+    """A connection that was clogged has taken what was written to it."""
 
 
 class LaneStream(ResponseHalf):
@@ -32,13 +40,30 @@ class LaneStream(ResponseHalf):
         outer.child_layer = LaneHttpLayer(self.context, HTTPMode.transparent, self.seat)
         return outer
 
+    @property
+    def waits(self) -> bool:
+        """An answer is awaited, from a hook or about a connection; what comes in meanwhile is queued."""
+        return self._paused is not None
+
+    @property
+    def kept(self) -> int:
+        """Bytes of bodies that are not whole yet."""
+        return len(self.request_body_buf) + len(self.response_body_buf)
+
 
 class LaneHttpLayer(HttpLayer):
-    """HTTP/1 on both sides of one client connection."""
+    """HTTP on both sides of one client connection: HTTP/1 or HTTP/2, as the client and each upstream speak it."""
+
+    streams: dict[int, LaneStream]  # type: ignore[assignment]
 
     def __init__(self, context: Context, mode: HTTPMode, seat: Seat) -> None:
         super().__init__(context, mode)
         self.seat = seat
+        self._upstreams: dict[Server, LaneHttpClient] = {}
+        self._plain: set[tuple[str, int]] = set()
+        """Upstreams that turned out to speak HTTP/1 only."""
+        self._opening: bytes | None = b""
+        """What a cleartext client has sent, while it may be the beginning of HTTP/2's preface."""
 
     @property
     def busy(self) -> bool:
@@ -47,55 +72,182 @@ class LaneHttpLayer(HttpLayer):
 
     def _handle_event(self, event: events.Event) -> CommandGenerator[None]:
         if isinstance(event, events.Start):
-            server = self.connections[self.context.client] = LaneServer(self.context.fork(), self.seat)
-            yield from self.event_to_child(server, event)
+            yield from self._serve(two=self.context.client.alpn == HTTP2)
+        elif isinstance(event, Drained):
+            for stream in list(self.streams.values()):
+                if isinstance(stream.child_layer, ClientTLSLayer):
+                    yield from self.event_to_child(stream, event)
         elif isinstance(event, events.ConnectionEvent) and event.connection not in self.connections:
             return  # the last word of an upstream connection that was given up
+        elif self._opening is not None and isinstance(event, events.DataReceived):
+            yield from self._sniff(event)
         else:
             yield from super()._handle_event(event)
+        if isinstance(server := self.connections[self.context.client], LaneServerTwo):
+            yield from self._replenish(server)
+
+    def _serve(self, *, two: bool) -> CommandGenerator[None]:
+        context = self.context.fork()
+        server: Layer = LaneServerTwo(context, self.seat, self.streams) if two else LaneServer(context, self.seat)
+        if self.context.client.tls or two:
+            self._opening = None
+        self.connections[self.context.client] = server
+        yield from self.event_to_child(server, events.Start())
+
+    def _sniff(self, event: events.DataReceived) -> CommandGenerator[None]:
+        """Tells prior knowledge of HTTP/2 (RFC 9113 3.3) from HTTP/1 by the connection's first bytes."""
+        self._opening = (self._opening or b"") + event.data
+        if len(self._opening) < len(PREFACE) and PREFACE.startswith(self._opening):
+            return
+        event.data, self._opening = self._opening, None
+        if event.data.startswith(PREFACE):
+            former = self.connections[self.context.client]
+            if isinstance(former, LaneServer):
+                yield from former.deadline.stop()
+            self.context.client.alpn = HTTP2
+            yield from self._serve(two=True)
+        yield from super()._handle_event(event)
 
     def make_stream(self, stream_id: int) -> CommandGenerator[None]:
         """One more exchange."""
         stream = self.streams[stream_id] = LaneStream(self.context.fork(), stream_id, self.seat, self.mode)
         yield from self.event_to_child(stream, events.Start())
 
+    # Upstream connections.
+
     def get_connection(self, event: GetHttpConnection, *, reuse: bool = True) -> CommandGenerator[None]:
-        """An open connection to the destination, or a new one. HTTP/1 serves one exchange at a time, so all others
-        are idle: they are closed, or a client could open one to each destination there is."""
-        for connection in list(self.connections):
-            if not isinstance(connection, Server):
-                continue
-            if reuse and connection.connected and event.connection_spec_matches(connection):
-                stream = self.command_sources.pop(event)
-                yield from self.event_to_child(stream, GetHttpConnectionCompleted(event, (connection, None)))
+        """An open connection to the destination with room for the exchange, or a new one. Others on which nothing is
+        under way are closed, or a client could open one to each destination there is."""
+        used = {stream.context.server for stream in self.streams.values()}
+        for server, client in list(self._upstreams.items()):
+            fits = event.connection_spec_matches(server)
+            if server in self.waiting_for_establishment:
+                if fits:
+                    self.waiting_for_establishment[server].append(event)
+                    return
+            elif server.state is ConnectionState.CLOSED:
+                self._forget(server)
+            elif fits and server.connected and client.has_room(used):
+                yield from self._reply(event, server, None)
                 return
-            if connection.state is ConnectionState.CLOSED:
-                del self.connections[connection]
-            else:
-                yield commands.CloseConnection(connection)
+            elif server not in used:
+                yield commands.CloseConnection(server)
         context = self.context.fork()
         context.server = server = Server(address=event.address)
+        two = self.context.client.alpn == HTTP2 and event.address not in self._plain
         stack = tunnel.LayerStack()
         if event.tls:
             server.sni = self.seat.server_name(event.address[0])
+            server.alpn_offers = [HTTP2, HTTP1] if two else []
             stack /= ServerTLSLayer(context)
-        stack /= LaneHttpClient(context, self.seat)
+        client = LaneHttpClient(context, self.seat, two=two)
+        stack /= client
+        self._upstreams[server] = client
         self.connections[server] = stack[0]
         self.waiting_for_establishment[server].append(event)
         yield from self.event_to_child(stack[0], events.Start())
 
+    def register_connection(self, command: RegisterHttpConnection) -> CommandGenerator[None]:
+        """Gives a new connection to those who wait for it; where it has no room for all, the others get their own."""
+        server = command.connection
+        if not isinstance(server, Server):
+            raise TypeError("not an upstream connection")
+        waiting, client = self.waiting_for_establishment.pop(server, []), self._upstreams[server]
+        again = command.err == ONLY_HTTP1
+        for event in waiting:
+            used = {stream.context.server for stream in self.streams.values()}
+            if again:
+                self._plain.add(event.address)
+            if again or (not command.err and not client.has_room(used)):
+                yield from self.get_connection(event)
+            else:
+                yield from self._reply(event, server, command.err)
+
+    def _reply(self, event: GetHttpConnection, server: Connection, error: str | None) -> CommandGenerator[None]:
+        stream = self.command_sources.pop(event)
+        reply = (None, error) if error else (server, None)
+        yield from self.event_to_child(stream, GetHttpConnectionCompleted(event, reply))
+
+    def _forget(self, server: Server) -> None:
+        del self._upstreams[server]
+        self.connections.pop(server, None)
+        self.seat.full.discard(server)
+
+    # Flow control.
+
+    def _replenish(self, server: LaneServerTwo) -> CommandGenerator[None]:
+        """Lets the peers send more on each stream whose bytes have been taken: neither waiting for a decision, nor for
+        the other side, nor beyond what one client may keep in memory; of those the oldest alone goes on."""
+        if server.owed:
+            open_ = [stream for stream in server.owed if not self._stalls(stream, self._towards(stream))]
+            if open_:
+                yield from self.event_to_child(server, Credit(open_))
+        for upstream, client in list(self._upstreams.items()):
+            end = client.end
+            if isinstance(end, LaneClientTwo):
+                if end.owed:
+                    open_ = [stream for stream in end.owed if not self._stalls(stream, (server, self.context.client))]
+                    if open_:
+                        yield from self.event_to_child(self.connections[upstream], Credit(open_))
+            elif isinstance(end, LaneClient):
+                if end.stream_id is not None and self._stalls(end.stream_id, (server, self.context.client)):
+                    self.seat.full.add(upstream)
+                else:
+                    self.seat.full.discard(upstream)
+
+    def _towards(self, stream_id: int) -> tuple[LaneTwo | None, Connection | None]:
+        stream = self.streams.get(stream_id)
+        server = stream.context.server if stream is not None else None
+        client = self._upstreams.get(server) if server is not None else None
+        if client is None:
+            return None, None
+        return (client.end if isinstance(client.end, LaneTwo) else None), server
+
+    def _stalls(self, stream_id: int, to: tuple[LaneTwo | None, Connection | None]) -> bool:
+        stream = self.streams.get(stream_id)
+        if stream is None:
+            return False  # nobody keeps what comes
+        if stream.waits:
+            return True
+        end, connection = to
+        if end is not None and end.queued(stream_id) > WINDOW:
+            return True
+        if connection in self.seat.clogged:
+            return True
+        return len(self.streams) > 1 and stream_id != min(self.streams) and self._kept() > stream.limit
+
+    def _kept(self) -> int:
+        """Bytes in memory for all streams: bodies that are not whole, and what waits for a window."""
+        ends: list[Layer | None] = [client.end for client in self._upstreams.values()]
+        ends.append(self.connections[self.context.client])
+        waiting = sum(end.h2_conn.waiting() for end in ends if isinstance(end, LaneTwo))
+        return waiting + sum(stream.kept for stream in self.streams.values())
+
 
 class LaneHttpClient(Layer):
-    """Opens an upstream connection, then speaks HTTP/1 on it."""
+    """Opens an upstream connection, then speaks on it what the upstream does. ``two``: HTTP/2 is wanted. It is spoken
+    where TLS has agreed on it, and in the clear until the upstream answers in HTTP/1."""
 
-    def __init__(self, context: Context, seat: Seat) -> None:
+    end: LaneClient | LaneClientTwo | None = None
+
+    def __init__(self, context: Context, seat: Seat, *, two: bool) -> None:
         super().__init__(context)
         self.seat = seat
+        self._two = two
+
+    def has_room(self, used: set[Server]) -> bool:
+        """Whether one more exchange can begin here; ``used`` are the connections that have one."""
+        return self.end.has_room if isinstance(self.end, LaneClientTwo) else self.context.server not in used
 
     def _handle_event(self, event: events.Event) -> CommandGenerator[None]:
-        error = yield commands.OpenConnection(self.context.server)
-        if not error:
-            child = LaneClient(self.context, self.seat)
-            self._handle_event = child.handle_event  # type: ignore[method-assign]
-            yield from child.handle_event(event)
-        yield RegisterHttpConnection(self.context.server, error)
+        server = self.context.server
+        error = yield commands.OpenConnection(server)
+        if error:
+            yield RegisterHttpConnection(server, error)
+            return
+        two = self._two and (server.alpn == HTTP2 or not server.tls)
+        self.end = LaneClientTwo(self.context, self.seat) if two else LaneClient(self.context, self.seat)
+        self._handle_event = self.end.handle_event  # type: ignore[method-assign]
+        yield from self.end.handle_event(event)
+        if not two:
+            yield RegisterHttpConnection(server, None)

@@ -14,13 +14,7 @@ from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._events import RequestTrailers, ResponseTrailers
 from mitmproxy.proxy.layers.http._http1 import Http1Connection, Http1Server
 
-from proxy.http_heads import MOST_FIELDS, Malformed
-
-_FORBIDDEN_TRAILERS = frozenset(
-    b"authorization connection content-encoding content-length content-range content-type cookie expect host "
-    b"set-cookie te trailer transfer-encoding upgrade".split()
-)
-"""RFC 9110 6.5.1: fields that frame, route or authenticate may not come after the body."""
+from proxy.http_heads import FORBIDDEN_TRAILERS, MOST_FIELDS, Malformed
 
 
 class Bounds(Protocol):
@@ -156,7 +150,7 @@ class Careful(Http1Connection):
 
 def _trailers(end: h11.EndOfMessage) -> http.Headers | None:
     fields = [(bytes(name), bytes(value)) for name, value in end.headers.raw_items()]
-    if len(fields) > MOST_FIELDS or any(name.lower() in _FORBIDDEN_TRAILERS for name, _ in fields):
+    if len(fields) > MOST_FIELDS or any(name.lower() in FORBIDDEN_TRAILERS for name, _ in fields):
         raise Malformed("malformed")
     return http.Headers(fields) if fields else None
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from mitmproxy import http
+from mitmproxy.connection import Connection
 from mitmproxy.net.http.http1 import expected_http_body_size
 from mitmproxy.net.http.validate import validate_headers
 from mitmproxy.proxy import events
@@ -39,6 +40,10 @@ class Seat(Bounds, Protocol):
 
     duplex: bool
     """Both ends send whenever they like: what one sends waits only until the other reads, and while a hook is asked."""
+    full: set[Connection]
+    """Nothing more is read from these for now: what they sent last waits for the client to take it."""
+    clogged: set[Connection]
+    """These have not taken what was written to them last."""
 
     @property
     def forward(self) -> bool:
@@ -67,6 +72,12 @@ def refusal_response(status: int, document: bytes, *, media: bytes = MEDIA_TYPE,
     )
     body = b"" if head else document
     return http.Response(b"HTTP/1.1", status, reason_phrase(status), http.Headers(fields), body, None, 0.0, 0.0)
+
+
+def bare_response(fields: list[tuple[bytes, bytes]]) -> http.Response:
+    """A 200 that says all it has to say in these fields (gRPC's Trailers-Only)."""
+    headers = http.Headers([*fields, (b"content-length", b"0")])
+    return http.Response(b"HTTP/1.1", 200, b"OK", headers, b"", None, 0.0, 0.0)
 
 
 class RequestHalf(HttpStream):

@@ -189,8 +189,13 @@ class LaneServer(Careful, Http1Server):
         if not self.conn.state & ConnectionState.CAN_WRITE:
             return
         if event.code.http_status_code() is not None and self.response is None:
-            word = event.message if event.message in REFUSALS else _WORDS.get(event.code, "upstream-failed")
+            word = word_of(event)
             if not word.startswith("upstream-"):
                 self.bounds.refused(word)
             yield commands.SendData(self.conn, answer(word))
         yield from self.hang_up()
+
+
+def word_of(event: ResponseProtocolError | RequestProtocolError) -> str:
+    """The row of ``proxy.refusals.REFUSALS`` that says what went wrong."""
+    return event.message if event.message in REFUSALS else _WORDS.get(event.code, "upstream-failed")

@@ -18,7 +18,7 @@ from OpenSSL import SSL
 
 _OPTIONS = SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION
 _HOST_FLAGS = 0x4 | 0x20  # X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT
-_HTTP1 = b"http/1.1"
+HTTP1, HTTP2 = b"http/1.1", b"h2"
 
 
 class TlsFileError(Exception):
@@ -53,6 +53,8 @@ def start_upstream(data: tls.TlsData, context: SSL.Context) -> None:
         _expect_name(conn, name)
     else:
         _expect_ip(conn, server.sni)
+    if server.alpn_offers:
+        conn.set_alpn_protos([bytes(offer) for offer in server.alpn_offers])
     conn.set_connect_state()
     data.ssl_conn = conn
 
@@ -94,7 +96,7 @@ class Interception:
         self._context = _client_context()
 
     def start_client(self, data: tls.TlsData) -> None:
-        """Prepares the handshake with a client: a certificate for the destination it asked for, HTTP/1.1 only."""
+        """Prepares the handshake with a client: a certificate for the destination it asked for, HTTP/2 or HTTP/1.1."""
         address = data.context.server.address
         if address is None:
             return
@@ -111,12 +113,12 @@ def _client_context() -> SSL.Context:
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
     context.set_options(_OPTIONS)
-    context.set_alpn_select_callback(_choose_http1)
+    context.set_alpn_select_callback(_choose_http)
     return context
 
 
-def _choose_http1(_conn: SSL.Connection, offers: list[bytes]) -> Any:
-    return _HTTP1 if _HTTP1 in offers else SSL.NO_OVERLAPPING_PROTOCOLS
+def _choose_http(_conn: SSL.Connection, offers: list[bytes]) -> Any:
+    return next((known for known in (HTTP2, HTTP1) if known in offers), SSL.NO_OVERLAPPING_PROTOCOLS)
 
 
 def _general_name(host: str) -> x509.GeneralName:

@@ -26,13 +26,22 @@ class Refusal:
 
 REFUSALS: Mapping[str, Refusal] = {
     # The client's framing or syntax.
-    "malformed": Refusal(400, "Malformed request", "The request is not valid HTTP/1.1, or its framing is ambiguous."),
+    "malformed": Refusal(400, "Malformed request", "The request is not valid HTTP, or its framing is ambiguous."),
     "transfer-coding": Refusal(
         501, "Transfer coding not supported", "Send the body plain or chunked; compress it by Content-Encoding."
     ),
-    "http-version": Refusal(505, "HTTP version not supported", "This lane speaks cleartext HTTP/1.0 and HTTP/1.1."),
+    "http-version": Refusal(505, "HTTP version not supported", "This lane speaks HTTP/1.0, HTTP/1.1 and HTTP/2."),
     "http2-preface": Refusal(
-        505, "HTTP version not supported", "This lane does not speak cleartext HTTP/2: use HTTP/1.1."
+        505, "HTTP version not supported", "HTTP/2 begins with the connection: in TLS by ALPN, in the clear by preface."
+    ),
+    "connect-over-http2": Refusal(
+        501, "CONNECT not supported", "A tunnel is opened by CONNECT over HTTP/1.1: this is an HTTP/2 stream."
+    ),
+    "too-many-streams": Refusal(
+        503, "Too many streams", "100 streams of the connection are under way: the stream may be sent again later."
+    ),
+    "flood": Refusal(
+        429, "Too many frames", "The peer sent more resets, pings, settings or empty frames than a connection may cost."
     ),
     "tls-on-cleartext": Refusal(
         400, "TLS on a cleartext lane", "This lane speaks cleartext HTTP: use http://, not https://."
@@ -73,7 +82,7 @@ REFUSALS: Mapping[str, Refusal] = {
         502, "Upstream failed", "The upstream closed the connection before its answer was whole."
     ),
     "upstream-malformed": Refusal(
-        502, "Malformed upstream answer", "The upstream's answer is not valid HTTP/1.1, or its framing is ambiguous."
+        502, "Malformed upstream answer", "The upstream's answer is not valid HTTP, or its framing is ambiguous."
     ),
     "upstream-switched": Refusal(
         502, "Unexpected protocol switch", "The upstream switched protocols although it was not asked to."

@@ -150,7 +150,7 @@ def intercepting(tmp_path):
     public, private = authority(tmp_path)
     guard = forward(tmp_path, tls={"intercept_ca_file": str(private), "ca_file": str(public)})
     client = ssl.create_default_context(cafile=public)
-    client.set_alpn_protocols(["h2", "http/1.1"])
+    client.set_alpn_protocols(["http/1.1"])
     return guard, server_context(tmp_path, "127.0.0.1"), client
 
 

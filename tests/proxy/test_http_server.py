@@ -19,7 +19,7 @@ async def connect(running):
 REFUSED = {
     "garbage": (NUMBER + b"\r\n\r\n", 400, "malformed"),
     "bad version": (b"GET / HTTP/3.0\r\nHost: a\r\n\r\n", 505, "http-version"),
-    "http2 preface": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, "http2-preface"),
+    "http2 preface too late": (b"\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, "http2-preface"),
     "tls client hello": (b"\x16\x03\x01\x02\x00\x01" + b"\x00" * 40, 400, "tls-on-cleartext"),
     "folded header": (get("/", f"X: a\r\n {PAN}"), 400, "malformed"),
     "no colon": (b"GET / HTTP/1.1\r\nHost: a\r\n" + NUMBER + b"\r\n\r\n", 400, "malformed"),
