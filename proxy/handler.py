@@ -231,20 +231,16 @@ class LaneConnectionHandler(ProxyConnectionHandler):
 
     async def drain_writers(self) -> None:
         """Waits until what was written has left, and, on the client's side, until its request is no longer pending:
-        what it sends meanwhile stays in its own socket.
-
-        A duplex connection waits on both sides for what is pending, and on each side only until the other has read.
-        With many exchanges on one connection no upstream that is slow to read stops the others: only the client does,
-        and whoever does not read what it is itself sent.
-        """
+        what it sends meanwhile stays in its own socket. A duplex connection waits on both sides for what is pending,
+        and on each side only until the other has read. A multiplexed one waits for no upstream that is slow to read:
+        only for the client, and for whoever does not read what it is itself sent."""
         here = next((conn for conn, io in self.transports.items() if io.handler is asyncio.current_task()), None)
         if self.seat.duplex:
             for connection in [connection for connection in self.transports if connection is not here]:
                 await self._drained(connection)
         elif self.multiplexed:
-            await self._drained(self.client)
-            if here is not None:
-                await self._drained(here)
+            for connection in {self.client, here or self.client}:
+                await self._drained(connection)
         else:
             for io in self.transports.values():
                 if isinstance(io.writer, asyncio.StreamWriter) and io.writer.transport.get_write_buffer_size():
@@ -257,19 +253,18 @@ class LaneConnectionHandler(ProxyConnectionHandler):
     def _must_wait(self, here: Connection) -> bool:
         if self.seat.duplex:
             return self._pending > 0 or self.seat.congested
-        if here is not self.client:
-            return here in self.seat.full
-        return self.seat.congested or (self._pending > 0 and not self.multiplexed)
+        if here is self.client:
+            return self.seat.congested or (self._pending > 0 and not self.multiplexed)
+        return here in self.seat.full
 
     async def _drained(self, connection: Connection) -> None:
         io = self.transports.get(connection)
-        if io is None or not isinstance(io.writer, asyncio.StreamWriter):
-            return
         try:
-            await io.writer.drain()
-        except OSError as error:
-            if io.handler is not None and io.handler is not asyncio.current_task():
-                io.handler.cancel(f"Error sending data: {type(error).__name__}")
+            if io is not None and isinstance(io.writer, asyncio.StreamWriter):
+                await io.writer.drain()
+        except OSError:
+            if io is not None and io.handler is not None and io.handler is not asyncio.current_task():
+                io.handler.cancel("cannot be written to")
 
     def _watch(self, connection: Connection, writer: asyncio.StreamWriter) -> None:
         """Tells the layers when a connection that could not take all has taken it."""

@@ -20,8 +20,9 @@ from proxy.http_request import Seat
 from proxy.http_response import ResponseHalf
 from proxy.http_server import LaneServer
 from proxy.http_tls import HTTP1, HTTP2
-from proxy.http_two import PREFACE, WINDOW, Credit, LaneTwo
+from proxy.http_two import Credit, LaneTwo
 from proxy.http_two_client import ONLY_HTTP1, LaneClientTwo
+from proxy.http_two_engine import PREFACE, WINDOW
 from proxy.http_two_server import LaneServerTwo
 
 

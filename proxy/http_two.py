@@ -7,19 +7,15 @@ one stream which waits never stops the others. What may wait in memory is then `
 
 from __future__ import annotations
 
-import time
 from abc import abstractmethod
 from collections.abc import Iterable
 from typing import ClassVar
 
-import h2.connection
 import h2.events
 import h2.exceptions
-from h2.config import H2Configuration
+from h2.connection import ConnectionState
 from h2.errors import ErrorCodes
-from h2.settings import SettingCodes
 from h2.stream import StreamState
-from hyperframe.frame import Frame, GoAwayFrame, WindowUpdateFrame
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layer import CommandGenerator
@@ -38,41 +34,12 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseTrailers,
 )
 from mitmproxy.proxy.layers.http._http2 import Http2Connection
-from mitmproxy.proxy.layers.http._http_h2 import BufferedH2Connection
 
 from proxy.http_heads import Malformed
 from proxy.http_one import Deadline
 from proxy.http_request import Seat
+from proxy.http_two_engine import BoundedH2, Ration
 from proxy.http_two_heads import read_trailers
-
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-STREAMS = 100
-"""Exchanges at a time on one connection."""
-WINDOW = 256 * 1024
-"""Bytes of one stream that a peer may send before any of them is taken."""
-CONNECTION_WINDOW = 1024 * 1024
-FRAME_BYTES = 16384
-_UNSOLICITED = 10_000
-"""Streams that the engine itself lets a peer open: beyond ``STREAMS`` each is refused by itself, not the connection."""
-_HEADER_ROOM = 4
-"""A header block up to so many times the limit is still decoded, to be answered; a larger one ends the connection."""
-
-
-class Ration:
-    """How often a peer may do what costs us and brings it nothing: ``burst`` times at once, then ``rate`` a second."""
-
-    def __init__(self, burst: int, rate: float) -> None:
-        self._burst = burst
-        self._rate = rate
-        self._level = 0.0
-        self._at = time.monotonic()
-
-    def spent(self) -> bool:
-        """Takes one. True when that was too many."""
-        now = time.monotonic()
-        self._level = max(0.0, self._level - (now - self._at) * self._rate) + 1
-        self._at = now
-        return self._level > self._burst
 
 
 class Credit(events.Event):
@@ -82,77 +49,14 @@ class Credit(events.Event):
         self.streams = tuple(streams)
 
 
-class BoundedH2(BufferedH2Connection):
-    """The engine of one connection, with windows and header blocks of our size."""
-
-    def __init__(self, config: H2Configuration, header: int) -> None:
-        super().__init__(config)
-        settings = self.local_settings
-        settings.initial_window_size = WINDOW
-        settings.max_frame_size = self.max_inbound_frame_size = FRAME_BYTES
-        settings[SettingCodes.MAX_HEADER_LIST_SIZE] = header
-        if config.client_side:
-            settings.enable_push = 0
-        else:
-            settings.max_concurrent_streams = STREAMS
-        settings.acknowledge()
-        self.decoder.max_header_list_size = header * _HEADER_ROOM
-
-    def initiate_connection(self) -> None:
-        """Writes the preface, and then the windows."""
-        h2.connection.H2Connection.initiate_connection(self)
-        self.increment_flow_control_window(CONNECTION_WINDOW - self.inbound_flow_control_window)
-        if not self.config.client_side:
-            self.local_settings.max_concurrent_streams = _UNSOLICITED
-            self.local_settings.acknowledge()
-
-    def queued(self, stream_id: int) -> int:
-        """Bytes of a stream that wait for the peer's window."""
-        return sum(len(chunk.data) for chunk in self.stream_buffers.get(stream_id, ()))
-
-    def waiting(self) -> int:
-        """Bytes of all streams that wait for the peer's window."""
-        return sum(len(chunk.data) for chunks in self.stream_buffers.values() for chunk in chunks)
-
-    def taken(self, size: int) -> None:
-        """Opens the connection's window by ``size`` again."""
-        increment = self._inbound_flow_control_window_manager.process_bytes(size)
-        if increment:
-            frame = WindowUpdateFrame(0)
-            frame.window_increment = increment
-            self._prepare_for_sending([frame])
-
-    def credit(self, stream_id: int, size: int) -> None:
-        """Opens a stream's window by ``size`` again."""
-        stream = self.streams.get(stream_id)
-        if stream is not None and stream.open:
-            self._prepare_for_sending(stream.acknowledge_received_data(size))
-
-    def reset_stream(self, stream_id: int, error_code: int = 0) -> None:
-        """Ends a stream, and forgets what waited for it."""
-        self.stream_trailers.pop(stream_id, None)
-        super().reset_stream(stream_id, error_code)
-
-    def leave(self) -> None:
-        """Tells the peer that no more streams are wanted; those that it has begun go on (RFC 9113 6.8)."""
-        frame = GoAwayFrame(0)
-        frame.last_stream_id = self.highest_inbound_stream_id
-        frame.error_code = ErrorCodes.NO_ERROR
-        self._prepare_for_sending([frame])
-
-    def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Frame], list[h2.events.Event]]:
-        """The engine would end the connection; but streams up to the last one named go on."""
-        event = h2.events.ConnectionTerminated()
-        event.error_code = frame.error_code
-        event.last_stream_id = frame.last_stream_id
-        return [], [event]
-
-
 class LaneTwo(Http2Connection):
     """What both ends have in common. Ids are the layer's; ``wire`` and ``layer_id`` turn them into the connection's."""
 
     malformed: ClassVar[str]
     """The word for a peer that breaks HTTP/2: a row of ``proxy.refusals.REFUSALS``."""
+    reset_word: ClassVar[str]
+    reset_code: ClassVar[ErrorCode]
+    """What is said of a peer that ended a stream, or the connection, before it was over."""
 
     def __init__(self, context: Context, seat: Seat) -> None:
         super().__init__(context)  # type: ignore[call-arg]  # of the host's client or server, next in line
@@ -316,9 +220,6 @@ class LaneTwo(Http2Connection):
         if matters:
             yield ReceiveHttp(self.ReceiveProtocolError(stream_id, self.reset_word, self.reset_code))
 
-    reset_word: ClassVar[str]
-    reset_code: ClassVar[ErrorCode]
-
     @abstractmethod
     def reset_matters(self, wire: int) -> bool:
         """Whether a stream that the peer ended early was still needed."""
@@ -399,11 +300,9 @@ class LaneTwo(Http2Connection):
         self._ended = True
         if word:
             self.refused(word)
-            try:
-                code = ErrorCodes.ENHANCE_YOUR_CALM if word == "flood" else ErrorCodes.PROTOCOL_ERROR
-                self.h2_conn.close_connection(code)
-            except h2.exceptions.ProtocolError:
-                pass  # the engine has said so itself
+            if self.h2_conn.state_machine.state is not ConnectionState.CLOSED:  # or the engine has said so itself
+                flood = word == "flood"
+                self.h2_conn.close_connection(ErrorCodes.ENHANCE_YOUR_CALM if flood else ErrorCodes.PROTOCOL_ERROR)
             yield from self._flush()
         for wire in list(self._clocks):
             yield from self.stop_clock(wire)
@@ -412,9 +311,7 @@ class LaneTwo(Http2Connection):
             stream_id, matters = self.layer_id(wire), self.reset_matters(wire)
             self.forget(wire)
             if stream_id is not None and matters:
-                yield ReceiveHttp(self.ReceiveProtocolError(stream_id, word or self.reset_word, self.ended_code))
-
-    ended_code: ClassVar[ErrorCode]
+                yield ReceiveHttp(self.ReceiveProtocolError(stream_id, word or self.reset_word, self.reset_code))
 
     def refused(self, word: str) -> None:
         """Counts the end of a connection that was the peer's fault."""

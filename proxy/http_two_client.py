@@ -24,7 +24,8 @@ from proxy.http_heads import Malformed
 from proxy.http_one import Deadline
 from proxy.http_request import Seat
 from proxy.http_server import HEAD_SECONDS
-from proxy.http_two import STREAMS, LaneTwo
+from proxy.http_two import LaneTwo
+from proxy.http_two_engine import STREAMS
 from proxy.http_two_heads import read_response, request_fields
 
 ONLY_HTTP1 = "speaks HTTP/1 only"
@@ -38,7 +39,7 @@ class LaneClientTwo(LaneTwo, Http2Client):
 
     malformed = "upstream-malformed"
     reset_word = "upstream-failed"
-    reset_code = ended_code = ErrorCode.GENERIC_SERVER_ERROR
+    reset_code = ErrorCode.GENERIC_SERVER_ERROR
 
     def __init__(self, context: Context, seat: Seat) -> None:
         super().__init__(context, seat)
@@ -47,6 +48,7 @@ class LaneClientTwo(LaneTwo, Http2Client):
         self._layer_ids: dict[int, int] = {}
         self._interim: dict[int, int] = {}
         self._registered = False
+        self._why = "reset before the settings"
         self._deadline = Deadline()
 
     @property
@@ -75,7 +77,7 @@ class LaneClientTwo(LaneTwo, Http2Client):
             return
         fresh = not self._registered and not self._ended
         if fresh and isinstance(event, events.DataReceived) and event.data.startswith(_HTTP1_START):
-            yield from self._register(ONLY_HTTP1)
+            self._why = ONLY_HTTP1
             yield from self.finish("")
             return
         yield from super()._handle_event(event)
@@ -90,7 +92,7 @@ class LaneClientTwo(LaneTwo, Http2Client):
         """Likewise, and whoever waited for the connection learns that there is none."""
         word = self.malformed if word == "flood" else word
         yield from super().finish(word)
-        yield from self._register(word or "reset before the settings")
+        yield from self._register("no settings: timed out" if word == "upstream-timeout" else self._why)
 
     def heard(self, event: h2.events.Event) -> CommandGenerator[None]:
         """A response, or what both ends may hear."""

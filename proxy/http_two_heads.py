@@ -32,10 +32,13 @@ def read_request(raw: Iterable[tuple[bytes, bytes]], limit: int) -> http.Request
     """A request whose authority stands in ``Host``, as HTTP/1 has it. Raises ``Malformed``."""
     pseudo, fields = _split(raw, limit, "malformed")
     method = pseudo.get(b":method", b"")
-    if method == b"CONNECT":
-        raise Malformed("connect-over-http2")
     scheme, path, authority = pseudo.get(b":scheme", b""), pseudo.get(b":path", b""), pseudo.get(b":authority", b"")
-    if not _TOKEN.fullmatch(method) or scheme not in (b"http", b"https") or b":protocol" in pseudo:
+    if (
+        not _TOKEN.fullmatch(method)
+        or method == b"CONNECT"
+        or scheme not in (b"http", b"https")
+        or b":protocol" in pseudo
+    ):
         raise Malformed("malformed")
     if _NOT_IN_TARGET.search(path) or not (path.startswith(b"/") or (path == b"*" and method == b"OPTIONS")):
         raise Malformed("malformed")  # in HTTP/1 a target that is a URL would name another host

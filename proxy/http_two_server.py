@@ -26,7 +26,8 @@ from proxy.http_heads import Malformed
 from proxy.http_one import Deadline
 from proxy.http_request import Seat
 from proxy.http_server import HEAD_SECONDS, LINGER_SECONDS, word_of
-from proxy.http_two import STREAMS, LaneTwo
+from proxy.http_two import LaneTwo
+from proxy.http_two_engine import STREAMS
 from proxy.http_two_heads import Fields, read_request, response_fields
 from proxy.refusals import MEDIA_TYPE, REFUSALS, problem
 
@@ -39,7 +40,7 @@ class LaneServerTwo(LaneTwo, Http2Server):
 
     malformed = "malformed"
     reset_word = "client disconnected"
-    reset_code = ended_code = ErrorCode.CANCEL
+    reset_code = ErrorCode.CANCEL
 
     def __init__(self, context: Context, seat: Seat, streams: Sized) -> None:
         super().__init__(context, seat)

@@ -34,9 +34,6 @@ REFUSALS: Mapping[str, Refusal] = {
     "http2-preface": Refusal(
         505, "HTTP version not supported", "HTTP/2 begins with the connection: in TLS by ALPN, in the clear by preface."
     ),
-    "connect-over-http2": Refusal(
-        501, "CONNECT not supported", "A tunnel is opened by CONNECT over HTTP/1.1: this is an HTTP/2 stream."
-    ),
     "too-many-streams": Refusal(
         503, "Too many streams", "100 streams of the connection are under way: the stream may be sent again later."
     ),

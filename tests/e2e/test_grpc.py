@@ -58,7 +58,9 @@ async def notes(base, *, script=None, **options):
     top = {name: options.pop(name) for name in ("mode", "limits") if name in options}
     server = Notes()
     await server.server.start()
-    guard = ScriptedGuard(policy(base, {"upstream": f"http://127.0.0.1:{server.port}", **options}, **top), **(script or {}))
+    guard = ScriptedGuard(
+        policy(base, {"upstream": f"http://127.0.0.1:{server.port}", **options}, **top), **(script or {})
+    )
     try:
         async with plane(guard) as running, grpc.aio.insecure_channel(f"127.0.0.1:{running.port()}") as channel:
             yield running, server, channel

@@ -36,6 +36,15 @@ class Exchanged:
         return self.ended or self.reset is not None
 
 
+class Patient(h2.connection.H2Connection):
+    """The engine takes GOAWAY for the end; streams that have begun go on."""
+
+    def _receive_goaway_frame(self, frame: Any) -> Any:
+        event = h2.events.ConnectionTerminated()
+        event.error_code, event.last_stream_id = frame.error_code, frame.last_stream_id
+        return [], [event]
+
+
 class End:
     """One end of a connection: events of the engine by stream. ``acknowledges`` is whether windows open again."""
 
@@ -47,7 +56,7 @@ class End:
             normalize_outbound_headers=False,
             validate_inbound_headers=False,
         )
-        self.h2 = h2.connection.H2Connection(config)
+        self.h2 = Patient(config)
         self.reader, self.writer = reader, writer
         self.streams: dict[int, Exchanged] = {}
         self.acknowledges = True
@@ -165,6 +174,7 @@ async def client(
     reader, writer = stream or await asyncio.open_connection("127.0.0.1", port)
     end = Client(reader, writer, client=True)
     end.h2.local_settings.update(settings or {})
+    end.h2.local_settings.acknowledge()  # or the engine would announce what it had before
     end.h2.initiate_connection()
     end.flush()
     listening = asyncio.ensure_future(end.listen())
@@ -212,6 +222,7 @@ async def origin_two(
         state.ends.append(end)
         state.connections += 1
         end.h2.local_settings.update(settings or {})
+        end.h2.local_settings.acknowledge()
         end.h2.initiate_connection()
         end.flush()
 

@@ -1,0 +1,123 @@
+"""The HTTP/2 engine of one connection with bounds of ours: windows, header blocks, frames, and a peer's floods.
+
+The host's connection opens every window to two gigabytes, and keeps whatever it cannot send.
+"""
+
+from __future__ import annotations
+
+import time
+
+import h2.connection
+import h2.events
+from h2.config import H2Configuration
+from h2.errors import ErrorCodes
+from h2.frame_buffer import FrameBuffer
+from h2.settings import SettingCodes
+from hyperframe.frame import Frame, GoAwayFrame, WindowUpdateFrame
+from mitmproxy.proxy.layers.http._http_h2 import BufferedH2Connection
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+STREAMS = 100
+"""Exchanges at a time on one connection."""
+WINDOW = 256 * 1024
+"""Bytes of one stream that a peer may send before any of them is taken."""
+CONNECTION_WINDOW = 1024 * 1024
+FRAME_BYTES = 16384
+_FRAME_HEAD = 9
+_UNSOLICITED = 10_000
+"""Streams that the engine itself lets a peer open: beyond ``STREAMS`` each is refused by itself, not the connection."""
+_HEADER_ROOM = 4
+"""A header block up to so many times the limit is still decoded, to be answered; a larger one ends the connection."""
+
+
+class Ration:
+    """How often a peer may do what costs us and brings it nothing: ``burst`` times at once, then ``rate`` a second."""
+
+    def __init__(self, burst: int, rate: float) -> None:
+        self._burst = burst
+        self._rate = rate
+        self._level = 0.0
+        self._at = time.monotonic()
+
+    def spent(self) -> bool:
+        """Takes one. True when that was too many."""
+        now = time.monotonic()
+        self._level = max(0.0, self._level - (now - self._at) * self._rate) + 1
+        self._at = now
+        return self._level > self._burst
+
+
+class _Frames(FrameBuffer):
+    """Frames out of bytes. One that is too long is refused by its head: the engine would first keep all of it."""
+
+    def __next__(self) -> Frame:
+        if len(self._data) >= _FRAME_HEAD:
+            self._validate_frame_length(int.from_bytes(self._data[:3], "big"))
+        return super().__next__()
+
+
+class BoundedH2(BufferedH2Connection):
+    """The engine of one connection, with windows and header blocks of our size."""
+
+    def __init__(self, config: H2Configuration, header: int) -> None:
+        super().__init__(config)
+        settings = self.local_settings
+        settings.initial_window_size = WINDOW
+        settings.max_frame_size = self.max_inbound_frame_size = FRAME_BYTES
+        settings[SettingCodes.MAX_HEADER_LIST_SIZE] = header
+        if config.client_side:
+            settings.enable_push = 0
+        else:
+            settings.max_concurrent_streams = STREAMS
+        settings.acknowledge()
+        self.incoming_buffer = _Frames(server=not config.client_side)
+        self.decoder.max_header_list_size = header * _HEADER_ROOM
+
+    def initiate_connection(self) -> None:
+        """Writes the preface, and then the windows."""
+        h2.connection.H2Connection.initiate_connection(self)
+        self.increment_flow_control_window(CONNECTION_WINDOW - self.inbound_flow_control_window)
+        if not self.config.client_side:
+            self.local_settings.max_concurrent_streams = _UNSOLICITED
+            self.local_settings.acknowledge()
+
+    def queued(self, stream_id: int) -> int:
+        """Bytes of a stream that wait for the peer's window."""
+        return sum(len(chunk.data) for chunk in self.stream_buffers.get(stream_id, ()))
+
+    def waiting(self) -> int:
+        """Bytes of all streams that wait for the peer's window."""
+        return sum(len(chunk.data) for chunks in self.stream_buffers.values() for chunk in chunks)
+
+    def taken(self, size: int) -> None:
+        """Opens the connection's window by ``size`` again."""
+        increment = self._inbound_flow_control_window_manager.process_bytes(size)
+        if increment:
+            frame = WindowUpdateFrame(0)
+            frame.window_increment = increment
+            self._prepare_for_sending([frame])
+
+    def credit(self, stream_id: int, size: int) -> None:
+        """Opens a stream's window by ``size`` again."""
+        stream = self.streams.get(stream_id)
+        if stream is not None and stream.open:
+            self._prepare_for_sending(stream.acknowledge_received_data(size))
+
+    def reset_stream(self, stream_id: int, error_code: int = 0) -> None:
+        """Ends a stream, and forgets what waited for it."""
+        self.stream_trailers.pop(stream_id, None)
+        super().reset_stream(stream_id, error_code)
+
+    def leave(self) -> None:
+        """Tells the peer that no more streams are wanted; those that it has begun go on (RFC 9113 6.8)."""
+        frame = GoAwayFrame(0)
+        frame.last_stream_id = self.highest_inbound_stream_id
+        frame.error_code = ErrorCodes.NO_ERROR
+        self._prepare_for_sending([frame])
+
+    def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Frame], list[h2.events.Event]]:
+        """The engine would end the connection; but streams up to the last one named go on."""
+        event = h2.events.ConnectionTerminated()
+        event.error_code = frame.error_code
+        event.last_stream_id = frame.last_stream_id
+        return [], [event]
