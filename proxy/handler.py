@@ -251,9 +251,7 @@ class LaneConnectionHandler(ProxyConnectionHandler):
             await self._moved.wait()
 
     def _must_wait(self, here: Connection) -> bool:
-        if self.seat.duplex:
-            return self._pending > 0 or self.seat.congested
-        if here is self.client:
+        if here is self.client or self.seat.duplex:
             return self.seat.congested or (self._pending > 0 and not self.multiplexed)
         return here in self.seat.full
 
@@ -270,9 +268,7 @@ class LaneConnectionHandler(ProxyConnectionHandler):
         """Tells the layers when a connection that could not take all has taken it."""
         if connection not in self.seat.clogged and writer.transport.get_write_buffer_size() > CLOGGED_BYTES:
             self.seat.clogged.add(connection)
-            task = asyncio.get_running_loop().create_task(self._tell_drained(connection))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            asyncio_utils.create_task(self._tell_drained(connection), name="drain", keep_ref=True)
 
     async def _tell_drained(self, connection: Connection) -> None:
         await self._drained(connection)

@@ -1,8 +1,7 @@
 """HTTP/2 at both ends of a lane: windows that bound what a peer may send, floods refused, nothing quoted to anybody.
 
-The host's connection acknowledges every byte at once and keeps whatever it cannot send. Here a stream's window is
-opened again only when the layer above says so (``Credit``); the connection's own window follows what arrived, so that
-one stream which waits never stops the others. What may wait in memory is then ``STREAMS`` times ``WINDOW``.
+The host's connection acknowledges every byte at once. Here a stream's window is opened again only when the layer above
+says so (``Credit``); the connection's own follows what arrived, so that one stream which waits never stops the others.
 """
 
 from __future__ import annotations
@@ -113,8 +112,8 @@ class LaneTwo(Http2Connection):
 
     def began(self) -> CommandGenerator[None]:
         """The connection is there."""
-        self.h2_conn.initiate_connection()
         yield from ()
+        self.h2_conn.initiate_connection()
 
     def after_the_end(self, event: events.Event) -> CommandGenerator[None]:
         """What still comes in is for nobody."""
@@ -128,6 +127,7 @@ class LaneTwo(Http2Connection):
     def _sweep(self) -> CommandGenerator[None]:
         for wire in [wire for wire in self._open if self.is_closed(wire)]:
             self.forget(wire)
+        for wire in self._clocks.keys() - self._open.keys():
             yield from self.stop_clock(wire)
 
     def forget(self, wire: int) -> None:
@@ -216,7 +216,6 @@ class LaneTwo(Http2Connection):
             return
         matters = self.reset_matters(wire)
         self.forget(wire)
-        yield from self.stop_clock(wire)
         if matters:
             yield ReceiveHttp(self.ReceiveProtocolError(stream_id, self.reset_word, self.reset_code))
 
