@@ -7,9 +7,10 @@ import pytest
 from hyperframe.frame import ContinuationFrame, DataFrame, HeadersFrame, PingFrame, SettingsFrame
 
 from proxy.http_two_engine import STREAMS, WINDOW
+from tests.e2e.origin import OK
 from tests.e2e.plane import ALLOW, BLOCK, PAN, until
-from tests.e2e.two import client, ok
-from tests.proxy.two_lanes import two_lane
+from tests.e2e.two import client
+from tests.proxy.two_lanes import asking_of, serving, two_lane
 
 NO_WINDOW = {h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 0}
 
@@ -137,18 +138,24 @@ async def test_a_hook_that_fails_ends_its_stream_only(tmp_path, fault):
 
 
 async def test_a_reset_stream_leaves_the_others(tmp_path):
-    held = asyncio.Event()
-
-    def answer(request):
-        return ok(request)
-
-    async with two_lane(tmp_path, answer) as (_, _server, asking):
+    async with two_lane(tmp_path) as (running, server, asking):
         stream = asking.h2.get_next_available_stream_id()
-        await asking.ask("/cut", [b"begun"], wait=False, trailers=None)
-        asking.h2.reset_stream(stream, 8) if not asking.streams[stream].over else None
+        head = [(":method", "POST"), (":scheme", "http"), (":path", "/cut"), (":authority", "a")]
+        asking.h2.send_headers(stream, head)
+        asking.h2.send_data(stream, b"begun")
         asking.flush()
-        held.set()
+        (handler,) = await until_there(lambda: list(running.host.listeners.connections.values()))
+        await until(lambda: handler.layer.streams)
+        asking.h2.reset_stream(stream, 8)
+        asking.flush()
         assert (await asking.ask("/next")).status == 200
+        assert handler.layer.streams == {}
+        assert [request.fields[":path"] for request in server.requests] == ["/next"]
+
+
+async def until_there(find):
+    await until(find)
+    return find()
 
 
 async def test_an_upstream_reset_is_one_refusal(tmp_path):
@@ -281,3 +288,49 @@ async def test_floods_end_their_connection(tmp_path, flood):
         assert asking.goaway == code
         assert len(server.requests) == 1
         assert running.meter.named("internal_error") == []
+
+
+async def test_an_upstream_that_takes_nothing_of_one_stream_leaves_the_others(tmp_path):
+    """Its window for a large upload stays closed; what the plane keeps of it is bounded, and small requests pass."""
+    async with two_lane(tmp_path, limits={"body": "4MB"}) as (running, server, asking):
+        assert (await asking.ask("/first")).status == 200
+        (end,) = server.ends
+        end.acknowledges = False
+        large = asyncio.ensure_future(asking.ask("/large", b"x" * 3_000_000))
+        await until(lambda: any(request.fields[":path"] == "/large" for request in server.begun))
+        end.h2.increment_flow_control_window(2**20)
+        end.flush()
+        assert [(await asking.ask(f"/{number}", b"small")).status for number in range(5)] == [200] * 5
+        assert kept(running) < 4_000_000
+        end.acknowledges = True
+        stream = next(number for number, found in end.streams.items() if found.fields[":path"] == "/large")
+        end.h2.increment_flow_control_window(2**24)
+        end.h2.increment_flow_control_window(2**24, stream)
+        end.flush()
+        assert (await large).status == 200
+        assert running.meter.named("internal_error") == []
+
+
+async def test_an_http1_upstream_that_reads_nothing_leaves_the_others(tmp_path):
+    """Its socket is full: only what goes there waits, not the client's other streams."""
+    release = asyncio.Event()
+
+    async def serve(reader, writer):
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            if head.startswith(b"PRI"):
+                writer.write(OK)
+                return
+            if head.startswith(b"POST /large"):
+                await release.wait()
+                await reader.readexactly(8_000_000)
+            writer.write(OK)
+
+    async with serving(serve) as url, asking_of(tmp_path, url) as (running, asking):
+        large = asyncio.ensure_future(asking.ask("/large", b"x" * 8_000_000))
+        await until(lambda: running.host.listeners.connections)
+        (handler,) = running.host.listeners.connections.values()
+        await until(lambda: handler.seat.clogged)
+        assert [(await asking.ask(f"/{number}")).status for number in range(5)] == [200] * 5
+        release.set()
+        assert (await large).status == 200
+        assert handler.seat.clogged == set()

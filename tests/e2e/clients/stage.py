@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.e2e.clients.collector import Collector
 from tests.e2e.clients.objects import ObjectStore
 from tests.e2e.clients.sinks import Sinks
 from tests.sidecar import Sidecar
@@ -37,6 +38,8 @@ class Stage:
     sidecar: Sidecar
     sinks: Sinks
     objects: ObjectStore
+    collector: Collector
+    """Behind the lane ``otlp-grpc``."""
     ca_file: Path
     """The authority that the sidecar's interception and the object store's TLS rest on."""
     seen: int = 0

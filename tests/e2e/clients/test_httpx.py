@@ -1,20 +1,33 @@
-"""httpx, over HTTP/1.1."""
+"""httpx, over HTTP/1.1 and HTTP/2."""
 
 from __future__ import annotations
 
 import gzip
+import ssl
+from typing import Any
 
 import httpx
 import pytest
 
-from tests.e2e.clients.exchanges import ASKED, Reply, assert_redacted, assert_refused, assert_unharmed, csv, order
+from tests.e2e.clients.exchanges import (
+    ASKED,
+    CLEAN,
+    Reply,
+    as_sent,
+    assert_redacted,
+    assert_refused,
+    assert_unharmed,
+    csv,
+    order,
+)
+from tests.e2e.clients.sinks import Received
 from tests.e2e.clients.stage import PAN
 
 
-def send_all(base: str, value: str) -> dict[str, Reply]:
+def send_all(base: str, value: str, **options: Any) -> dict[str, Reply]:
     lines = [line.encode() for line in csv(value).splitlines(keepends=True)]
     octets = {"Content-Type": "application/octet-stream"}
-    with httpx.Client(base_url=base, timeout=20, follow_redirects=True) as client:
+    with httpx.Client(base_url=base, timeout=20, follow_redirects=True, **options) as client:
         made = {
             "call/json": client.post("/call/json", json=order(value)),
             "call/form": client.post("/call/form", data={"CardNo": value, "Method": "1", "name": "山田"}),
@@ -53,3 +66,39 @@ def test_its_exception_carries_the_problem(stage):
     with pytest.raises(httpx.HTTPStatusError, match="403 Forbidden") as raised:
         httpx.post(stage.url("store"), json=order(PAN), timeout=20).raise_for_status()
     assert raised.value.response.json()["findings"][0]["where"] == "body $.card.number"
+
+
+def test_http2_is_refused_like_http1(stage):
+    assert_refused(stage, lambda base, value: send_all(base, value, http1=False, http2=True))
+
+
+def test_http2_arrives_like_http1(stage):
+    """The sink speaks HTTP/1 only: what it sees, and answers, is what it would be without HTTP/2 in between."""
+    sink = stage.sinks["store"]
+    one = send_all(stage.url("store"), CLEAN)
+    expected = [framed(request) for request in sink.received]
+    sink.received.clear()
+    two = send_all(stage.url("store"), CLEAN, http1=False, http2=True)
+    assert [framed(request) for request in sink.received] == expected
+    assert {name: (reply.status, reply.body) for name, reply in two.items()} == {
+        name: (reply.status, reply.body) for name, reply in one.items()
+    }
+    assert stage.records() == []
+
+
+def framed(request: Received) -> tuple[object, ...]:
+    """The request without what HTTP/1 frames a body by, and the cases of its names."""
+    method, target, fields, body = as_sent(request)
+    framing = {"connection", "content-length", "transfer-encoding"}
+    kept = sorted((name.lower(), value) for name, value in fields if name.lower() not in framing)
+    return method, target, kept, body
+
+
+def test_http2_inside_an_intercepted_tunnel(stage):
+    context = ssl.create_default_context(cafile=stage.ca_file)
+    with httpx.Client(proxy=stage.url("egress"), verify=context, http2=True, timeout=20) as client:
+        answer = client.get(f"{stage.objects.url_tls}/nothing-there")
+        assert answer.http_version == "HTTP/2"
+        refused = client.post(f"{stage.objects.url_tls}/nothing-there", json=order(PAN))
+        assert (refused.status_code, refused.http_version) == (403, "HTTP/2")
+        assert refused.json()["findings"][0]["where"] == "body $.card.number"
