@@ -19,12 +19,13 @@ from mitmproxy import http
 from proxy import http_marks as marks
 from proxy.dialects import grpc_kind, grpc_status, spoken
 from proxy.gmo import is_gmo_host
-from proxy.http_flows import Context, limit_codings, put, request_message, response_message
+from proxy.http_flows import Context, piece_message, put, request_message, response_message
 from proxy.http_request import bare_response, refusal_response
 from proxy.http_said import Said, carry_on, said_message
 from proxy.http_seals import sealed_by
 from proxy.http_upgrade import limit_extensions
 from proxy.message import Action, Decision, Direction, Message
+from proxy.pieces import Piece
 from proxy.policy import Lane, Policy, Route
 from proxy.refusals import REFUSALS, problem, restated
 from proxy.workers import Workers
@@ -40,6 +41,10 @@ HEAVY_BYTES = 32 * 1024 * 1024
 GAP_ANSWERS: Mapping[str, tuple[int, str]] = {
     "body-too-large": (413, "The body is larger than limits.body of the policy."),
     "answer-too-large": (502, "The upstream's answer is larger than limits.body of the policy."),
+    "piece-too-large": (
+        413,
+        "A line, an event, a message or a run of the body is larger than limits.body of the policy.",
+    ),
     "encrypted": (501, "What a CONNECT tunnel carries can be inspected only if the lane has tls.intercept_ca_file."),
     "upgrade": (501, "After the Upgrade the connection would speak what this version does not inspect."),
     "event-stream": (501, "A response that never ends cannot be inspected whole by this version."),
@@ -98,7 +103,7 @@ class Gate:
         """Before a request is forwarded."""
         route, gap = self._route(lane, flow, "request")
         if route.mode == "enforce":
-            limit_codings(flow.request.headers)
+            marks.limit_codings(flow.request.headers)
             limit_extensions(flow.request.headers)
         route, seal = unsealed(route, flow.request, gap)
         message = request_message(flow.request, self._context(route, flow, gap, lane))
@@ -115,6 +120,18 @@ class Gate:
         route, seal = unsealed(route, flow.response, gap)
         message = response_message(flow, self._context(route, flow, gap, lane))
         return self._ask(message, partial(carry_out, flow, message, seal=seal))
+
+    def piece(self, flow: http.HTTPFlow, direction: Direction, piece: Piece, lane: Lane) -> Awaitable[None] | None:
+        """Before a piece of a body in motion is forwarded."""
+        route, gap = self._route(lane, flow, direction)
+        target = flow.request if direction == "request" else flow.response
+        if target is None:
+            raise ValueError("a piece of no message")
+        gap = gap or piece.gap
+        route, seal = unsealed(route, target, "its content-encoding" if piece.coded else gap)
+        message = piece_message(flow, direction, self._context(route, flow, gap, lane), piece)
+        carry = partial(carry_out, flow, message, seal=seal, piece=piece)
+        return self._ask(message, carry) or asyncio.sleep(0)  # a row of them leaves the others a turn
 
     def connect(self, flow: http.HTTPFlow, lane: Lane, *, readable: bool) -> Awaitable[None] | None:
         """Before a tunnel is opened. ``readable``: its inside will be decrypted and asked about, message by message."""
@@ -137,12 +154,14 @@ class Gate:
         message = self._spoken(said, lane)
         carry_on(said, message, self._failed(message, where))
 
-    def broken(self, flow: http.HTTPFlow, lane: Lane, direction: Direction, where: str) -> None:
+    def broken(
+        self, flow: http.HTTPFlow, lane: Lane, direction: Direction, where: str, piece: Piece | None = None
+    ) -> None:
         """Carries out the guard's word for a failure: the hook itself did not come to an end."""
         route, gap = self._route(lane, flow, direction)
         host, port = flow.request.host.lower(), flow.request.port
         message = Message(route, direction, "http", (), _peer(flow), host, port, flow.request.method, gap=gap)
-        carry_out(flow, message, self._failed(message, where))
+        carry_out(flow, message, self._failed(message, where), piece=piece)
 
     def _route(self, lane: Lane, flow: http.HTTPFlow, direction: Direction) -> tuple[Route, str]:
         """The rules for the flow's destination, and the gap known so far. Monitor mode reports unlisted destinations;
@@ -220,8 +239,11 @@ def unsealed(route: Route, message: http.Request | http.Response, gap: str) -> t
     return (replace(route, on_violation="block"), seal) if seal else (route, "")
 
 
-def carry_out(flow: http.HTTPFlow, message: Message, decision: object, seal: str = "") -> None:
-    """Marks the flow as passed (with redacted parts put in), or gives it its refusal. Raises whatever goes wrong."""
+def carry_out(
+    flow: http.HTTPFlow, message: Message, decision: object, seal: str = "", piece: Piece | None = None
+) -> None:
+    """Marks the flow, or the piece of it, as passed (with redacted parts put in), or gives the flow its refusal. Raises
+    whatever goes wrong."""
     if not isinstance(decision, Decision):
         raise TypeError("the guard gave no decision")
     if decision.action is Action.BLOCK:
@@ -233,8 +255,19 @@ def carry_out(flow: http.HTTPFlow, message: Message, decision: object, seal: str
         target = flow.request if message.direction == "request" else flow.response
         if target is None:
             raise ValueError("nothing to redact")
-        put(target, message.parts, decision.parts)
-    marks.set_passed(flow, message.direction)
+        new = dict(decision.parts)
+        body = new.pop(0, None) if piece is not None else None
+        put(target, message.parts, new)
+        _pass(flow, message, piece, body)
+        return
+    _pass(flow, message, piece)
+
+
+def _pass(flow: http.HTTPFlow, message: Message, piece: Piece | None, body: bytes | None = None) -> None:
+    if piece is None:
+        marks.set_passed(flow, message.direction)
+    else:
+        piece.passes(body)
 
 
 def _refusal(flow: http.HTTPFlow, message: Message, decision: Decision, seal: str) -> http.Response:
@@ -242,7 +275,7 @@ def _refusal(flow: http.HTTPFlow, message: Message, decision: Decision, seal: st
     if not decision.problem:
         status = REFUSALS["internal"].status
     elif message.gap in GAP_ANSWERS and status == 422:
-        large_answer = message.direction == "response" and message.gap == "body-too-large"
+        large_answer = message.direction == "response" and message.gap in ("body-too-large", "piece-too-large")
         status, why = GAP_ANSWERS["answer-too-large" if large_answer else message.gap]
         document = restated(document, status=status, add=why)
     elif seal:

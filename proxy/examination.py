@@ -48,6 +48,9 @@ class Examination:
     ) -> None:
         self._inspector = inspector
         self._limits = message.route.limits
+        if message.moving:  # a piece is as large as whoever cut it has chosen
+            largest = max((len(part.data) for part in message.parts), default=0)
+            self._limits = replace(self._limits, body=max(self._limits.body, largest))
         self._clock = clock
         self._is_wanted = is_wanted
         self._began = clock()
@@ -91,7 +94,7 @@ class Examination:
         spans = [(item.start, item.end) for items in (found.findings, found.gaps) for item in items]
         if not all(0 <= start <= end <= len(part.data) for start, end in spans):
             raise ValueError("the inspector reported a place outside of what it was given")
-        return found
+        return _before(len(part.data) - part.held, found) if part.held else found
 
     def _fields(self, part: Part) -> Iterator[View]:
         for view in self._inspector.fields(part.data, part.content_type, part.content_encoding):
@@ -101,3 +104,9 @@ class Examination:
 
     def _is_number(self, digits: bytes) -> bool:
         return any(found.entity == PAN for found in self._inspector.inspect(digits, limits=self._limits).findings)
+
+
+def _before(end: int, found: Inspection) -> Inspection:
+    """What begins before ``end``."""
+    findings = tuple(finding for finding in found.findings if finding.start < end)
+    return Inspection(findings, tuple(gap for gap in found.gaps if gap.start < end))

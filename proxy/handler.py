@@ -251,9 +251,9 @@ class LaneConnectionHandler(ProxyConnectionHandler):
             await self._moved.wait()
 
     def _must_wait(self, here: Connection) -> bool:
-        if here is self.client or self.seat.duplex:
-            return self.seat.congested or (self._pending > 0 and not self.multiplexed)
-        return here in self.seat.full
+        if self._pending and not self.multiplexed:
+            return True
+        return self.seat.congested if here is self.client or self.seat.duplex else here in self.seat.full
 
     async def _drained(self, connection: Connection) -> None:
         io = self.transports.get(connection)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 
 from mitmproxy import http
 
 from detectors.decoders.grpc import ENCODING_FIELDS
-from proxy.message import Message, Part
+from proxy.message import Direction, Message, Part
+from proxy.pieces import Piece
 from proxy.policy_routes import Route
 
 METHODS = frozenset(
@@ -117,6 +118,16 @@ def response_message(flow: http.HTTPFlow, context: Context) -> Message:
     )
 
 
+def piece_message(flow: http.HTTPFlow, direction: Direction, context: Context, piece: Piece) -> Message:
+    """One piece of a body in motion; with the last one the trailer fields. The head has been a message of its own."""
+    is_request = direction == "request"
+    head = request_message(flow.request, context) if is_request else response_message(flow, context)
+    data = (flow.request if is_request else _response(flow)).data
+    body = Part("body", piece.data, piece.content_type, held=piece.held)
+    parts = (body, *(trailer_parts(data) if piece.last else ()))
+    return replace(head, parts=parts, moving=True, measured="content-length" in data.headers)
+
+
 def _response(flow: http.HTTPFlow) -> http.Response:
     if flow.response is None:
         raise ValueError("the flow has no response")
@@ -154,7 +165,13 @@ def body_parts(data: http.RequestData | http.ResponseData) -> list[Part]:
     """The body as it stood on the wire after de-chunking, and the trailer fields."""
     parts: list[Part] = []
     if data.content:
-        parts.append(Part("body", data.content, _content_type(data.headers), _coding(data)))
+        parts.append(Part("body", data.content, _content_type(data.headers), coding(data)))
+    return [*parts, *trailer_parts(data)]
+
+
+def trailer_parts(data: http.RequestData | http.ResponseData) -> list[Part]:
+    """The trailer fields."""
+    parts: list[Part] = []
     for index, (name, value) in enumerate(data.trailers.fields if data.trailers else ()):
         parts.append(Part("trailer-name", name, index=index))
         parts.append(Part(f"trailer:{label(name)}", value, index=index))
@@ -171,7 +188,7 @@ def _content_type(headers: http.Headers) -> str:
     return declared
 
 
-def _coding(data: http.RequestData | http.ResponseData) -> str:
+def coding(data: http.RequestData | http.ResponseData) -> str:
     """The content codings of the body. S3's pieces need not be declared as one: the signed hash says it, too. Answers
     come in none: some servers hand out with an object how it once came in."""
     coding: str = data.headers.get("content-encoding", "")
@@ -280,17 +297,3 @@ def _fit_length(data: http.RequestData | http.ResponseData) -> None:
     data.headers.fields = tuple(
         (name, size if name.lower() == b"content-length" else value) for name, value in data.headers.fields
     )
-
-
-INSPECTABLE = frozenset({"gzip", "deflate", "br", "zstd", "identity", "x-gzip"})
-
-
-def limit_codings(headers: http.Headers) -> None:
-    """Takes out of Accept-Encoding, and of gRPC's, what an answer could not be inspected in; untouched if there is
-    nothing of it."""
-    for name in ("accept-encoding", "grpc-accept-encoding"):
-        asked = headers.get(name)
-        offers = asked.split(",") if asked else []
-        kept = [offer for offer in offers if offer.partition(";")[0].strip().lower() in INSPECTABLE]
-        if len(kept) != len(offers):
-            headers[name] = ",".join(kept).strip() or "identity"

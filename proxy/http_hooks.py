@@ -16,15 +16,19 @@ from mitmproxy.proxy import server_hooks
 from mitmproxy.proxy.context import Context
 from OpenSSL import SSL
 
+from detectors.model import Limits
 from proxy.addon import Gate
 from proxy.destinations import addresses_of, is_here
+from proxy.gmo import is_gmo_host
 from proxy.handler import HookFunction, place
+from proxy.http_pieces import Passage
 from proxy.http_said import Said
 from proxy.http_tls import Interception, start_upstream, upstream_context
 from proxy.message import Direction
 from proxy.policy import Lane, Policy
 from proxy.policy_routes import Mode
 from proxy.policy_values import normal_host
+from proxy.refusals import upstream_reason
 
 logger = logging.getLogger(__name__)
 
@@ -150,6 +154,12 @@ class LaneSeat:
             return True
         return not any(is_here(address, port, rules.ports) for address in addresses)
 
+    def piece_limits(self, host: str) -> Limits | None:
+        """What a body to or from ``host`` may cost while it passes; ``None`` where rules ask for fields of it."""
+        route = self.lane.route(host) or next((route for _, route in self.lane.routes), None)
+        whole = route is None or route.role == "payment-gateway" or route.tokens == "deny" or is_gmo_host(host)
+        return None if whole or route is None else route.limits
+
     def server_name(self, host: str) -> str:
         """The name an upstream's certificate must have: the lane's own upstream, whatever the client says."""
         return host if self.forward else self.bound.upstream.host
@@ -195,28 +205,6 @@ def _same_place(one: Lane, other: Lane) -> bool:
     return one.upstream == other.upstream and one.listen == other.listen
 
 
-_REASONS = {
-    "upstream-failed": "closed",
-    "upstream-malformed": "protocol",
-    "upstream-switched": "protocol",
-    "upstream-timeout": "timeout",
-}
-_ERRORS = (
-    (("Connect call failed", "Connection refused"), "refused"),
-    (("cancelled", "timed out", "no connection in time"), "timeout"),
-    (("ertificate", "TLS", "OpenSSL", "SSL", "alert", "connection closed"), "tls"),
-    (("Name or service", "No address", "name resolution", "nodename", "Name does not"), "dns"),
-    (("reset",), "reset"),
-)
-
-
-def upstream_reason(word: str, error: str) -> str:
-    """The label for a failed exchange: the row of the refusal table, and for connections the host's words."""
-    if word != "upstream-unreachable":
-        return _REASONS.get(word, "protocol")
-    return next((reason for marks, reason in _ERRORS if any(mark in error for mark in marks)), "unreachable")
-
-
 class LaneHooks:
     """The hooks by name, and what a failed one means: for a message the guard's word, for a connection its end."""
 
@@ -227,6 +215,7 @@ class LaneHooks:
             "requestheaders": self._head,
             "request": self._request,
             "response": self._response,
+            "body_piece": self._piece,
             "http_connect": self._connect,
             "websocket_said": self._said,
             "websocket_turn": lambda _flow, _seat: asyncio.sleep(0),
@@ -245,6 +234,8 @@ class LaneHooks:
                 self._gate.broken(data, seat.lane, direction, where)
             elif isinstance(data, Said):
                 self._gate.unheard(data, seat.lane, where)
+            elif isinstance(data, Passage):
+                self._gate.broken(data.flow, seat.lane, data.direction, where, data.piece)
             elif isinstance(data, server_hooks.ServerConnectionHookData):
                 data.server.error = "refused"
                 self.crashed(where)
@@ -268,6 +259,9 @@ class LaneHooks:
 
     def _response(self, flow: http.HTTPFlow, seat: LaneSeat) -> Awaitable[None] | None:
         return self._gate.response(flow, seat.lane)
+
+    def _piece(self, passage: Passage, seat: LaneSeat) -> Awaitable[None] | None:
+        return self._gate.piece(passage.flow, passage.direction, passage.piece, seat.lane)
 
     def _connect(self, flow: http.HTTPFlow, seat: LaneSeat) -> Awaitable[None] | None:
         seat.inside = seat.bound.name in self._table.rules.interception

@@ -16,8 +16,8 @@ from mitmproxy.proxy.layers.http import (
 from mitmproxy.proxy.layers.tls import ClientTLSLayer, ServerTLSLayer
 
 from proxy.http_client import LaneClient
+from proxy.http_pieces import MovingStream
 from proxy.http_request import Seat
-from proxy.http_response import ResponseHalf
 from proxy.http_server import LaneServer
 from proxy.http_tls import HTTP1, HTTP2
 from proxy.http_two import Credit, LaneTwo
@@ -30,7 +30,7 @@ class Drained(events.Event):
     """A connection that was clogged has taken what was written to it."""
 
 
-class LaneStream(ResponseHalf):
+class LaneStream(MovingStream):
     """One request and its response."""
 
     def inside(self, host: str) -> Layer:
@@ -49,7 +49,8 @@ class LaneStream(ResponseHalf):
     @property
     def kept(self) -> int:
         """Bytes of bodies that are not whole yet."""
-        return len(self.request_body_buf) + len(self.response_body_buf)
+        pieces = sum(moving.kept for moving in (self.request_pieces, self.response_pieces) if moving is not None)
+        return len(self.request_body_buf) + len(self.response_body_buf) + pieces
 
 
 class LaneHttpLayer(HttpLayer):

@@ -13,6 +13,7 @@ _PASSED = "sekisho.passed."
 _GAP = "sekisho.gap."
 _REFUSAL = "sekisho.refusal"
 _READABLE = "sekisho.readable"
+_MOVING = "sekisho.moving."
 
 
 def set_passed(flow: http.HTTPFlow, direction: Direction) -> None:
@@ -53,6 +54,16 @@ def gap(flow: http.HTTPFlow, direction: Direction) -> str:
     return str(flow.metadata.get(_GAP + direction, ""))
 
 
+def set_moving(flow: http.HTTPFlow, direction: Direction) -> None:
+    """The body is not there: it will be asked about piece by piece, while it passes."""
+    flow.metadata[_MOVING + direction] = True
+
+
+def moving(flow: http.HTTPFlow, direction: Direction) -> bool:
+    """Whether the body will be asked about piece by piece."""
+    return flow.metadata.get(_MOVING + direction) is True
+
+
 def set_readable(flow: http.HTTPFlow) -> None:
     """The inside of this tunnel can be decrypted and inspected."""
     flow.metadata[_READABLE] = True
@@ -78,9 +89,34 @@ def drop_h2c(headers: http.Headers) -> bool:
     return True
 
 
-_ENDLESS = ("text/event-stream", "multipart/x-mixed-replace")
+_MIXED = "multipart/x-mixed-replace"
+_ENDLESS = ("text/event-stream", _MIXED)
+
+
+def is_mixed(headers: http.Headers) -> bool:
+    """A response whose parts replace one another: nothing says where one of them ends until the next begins."""
+    return _media(headers) == _MIXED
 
 
 def is_endless(headers: http.Headers) -> bool:
     """A response made to never end: waiting for the whole of it would hang."""
-    return headers.get("content-type", "").partition(";")[0].strip().lower() in _ENDLESS
+    return _media(headers) in _ENDLESS
+
+
+def _media(headers: http.Headers) -> str:
+    declared: str = headers.get("content-type", "")
+    return declared.partition(";")[0].strip().lower()
+
+
+INSPECTABLE = frozenset({"gzip", "deflate", "br", "zstd", "identity", "x-gzip"})
+
+
+def limit_codings(headers: http.Headers) -> None:
+    """Takes out of Accept-Encoding, and of gRPC's, what an answer could not be inspected in; untouched if there is
+    nothing of it."""
+    for name in ("accept-encoding", "grpc-accept-encoding"):
+        asked = headers.get(name)
+        offers = asked.split(",") if asked else []
+        kept = [offer for offer in offers if offer.partition(";")[0].strip().lower() in INSPECTABLE]
+        if len(kept) != len(offers):
+            headers[name] = ",".join(kept).strip() or "identity"

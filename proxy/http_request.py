@@ -29,6 +29,7 @@ from mitmproxy.proxy.layers.http._events import (
 )
 from mitmproxy.proxy.layers.http._hooks import HttpRequestHeadersHook, HttpRequestHook
 
+from detectors.model import Limits
 from proxy import http_marks as marks
 from proxy.http_one import Bounds
 from proxy.http_upgrade import is_websocket
@@ -55,6 +56,9 @@ class Seat(Bounds, Protocol):
 
     def body_limit(self, host: str) -> int:
         """Most body bytes that are kept for one message to ``host``."""
+
+    def piece_limits(self, host: str) -> Limits | None:
+        """What a body from or to ``host`` may cost that is inspected while it passes; ``None``: it must be whole."""
 
     def server_name(self, host: str) -> str:
         """The name an upstream's certificate must have, when ``host`` is what is connected to."""
@@ -117,9 +121,15 @@ class RequestHalf(HttpStream):
                 marks.set_gap(flow, "request", "upgrade")
         size = expected_http_body_size(flow.request)
         if size is not None and size > self.limit:
-            yield from self.request_gap("body-too-large")
-        elif flow.request.headers.get("expect", "").lower() == "100-continue" and (yield from self.ask_head()):
+            yield from self.large_request()
+        elif self.client_waits and (yield from self.ask_head()):
             yield from self.go_on()
+
+    @property
+    def client_waits(self) -> bool:
+        """Whether the client sends the body only once it is asked to (RFC 9110 10.1.1)."""
+        expected: str = self.flow.request.headers.get("expect", "")
+        return expected.lower() == "100-continue"
 
     def ask_head(self) -> CommandGenerator[bool]:
         """True when the gate would let the head pass, as far as it can be judged by itself. If not, the client has its
@@ -133,7 +143,7 @@ class RequestHalf(HttpStream):
         return False
 
     def go_on(self) -> CommandGenerator[None]:
-        """Asks a client that waits for it to send the body (RFC 9110 10.1.1)."""
+        """Asks the client to send the body."""
         self.flow.request.headers.pop("expect")
         go_on = http.Response.make(100)
         go_on.headers.clear()
@@ -179,6 +189,10 @@ class RequestHalf(HttpStream):
         flow.request.data.content = None
         self.client_state = self.state_stream_request_body
 
+    def large_request(self) -> CommandGenerator[None]:
+        """The body is larger than what is kept."""
+        yield from self.request_gap("body-too-large")
+
     def state_stream_request_body(self, event: events.Event) -> CommandGenerator[None]:
         """Hands on what the policy has let pass uninspected."""
         if isinstance(event, RequestEndOfMessage):
@@ -194,7 +208,7 @@ class RequestHalf(HttpStream):
         if isinstance(event, RequestData):
             self.request_body_buf += event.data
             if len(self.request_body_buf) > self.limit:
-                yield from self.request_gap("body-too-large")
+                yield from self.large_request()
         elif isinstance(event, RequestTrailers):
             self.flow.request.trailers = event.trailers
         elif isinstance(event, RequestEndOfMessage):

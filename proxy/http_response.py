@@ -57,10 +57,14 @@ class ResponseHalf(RequestHalf):
         if event.end_stream:
             return
         size = expected_http_body_size(flow.request, response)
-        if size is not None and size > self.limit:
-            yield from self.response_gap("body-too-large")
-        elif marks.is_endless(response.headers):
-            yield from self.response_gap("event-stream")
+        if marks.is_endless(response.headers):
+            yield from self.large_response("event-stream")
+        elif size is not None and size > self.limit:
+            yield from self.large_response("body-too-large")
+
+    def large_response(self, gap: str) -> CommandGenerator[None]:
+        """The body is larger than what is kept, or better passed on before it is whole; ``gap`` says which."""
+        yield from self.response_gap(gap)
 
     def switch(self, response: http.Response) -> str:
         """What the connection will speak after a 101. The word of a refusal, if it was not asked to."""
@@ -111,7 +115,7 @@ class ResponseHalf(RequestHalf):
         if isinstance(event, ResponseData):
             self.response_body_buf += event.data
             if len(self.response_body_buf) > self.limit:
-                yield from self.response_gap("body-too-large")
+                yield from self.large_response("body-too-large")
         elif isinstance(event, ResponseTrailers):
             response.trailers = event.trailers
         elif isinstance(event, ResponseEndOfMessage):

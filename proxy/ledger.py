@@ -125,4 +125,4 @@ def complain(where: str, error: Exception) -> None:
 
 
 def _size(message: Message, name: str = "") -> int:
-    return sum(len(part.data) for part in message.parts if not name or part.name == name)
+    return sum(len(part.data) - part.held for part in message.parts if not name or part.name == name)

@@ -34,6 +34,9 @@ class Part:
     content_encoding: str = ""
     index: int = 0
     """Position among the header fields, where a name comes more than once."""
+    held: int = 0
+    """The last bytes of ``data``, which come again with the next piece of a body in motion: what begins there is found
+    then."""
 
     def __repr__(self) -> str:
         return f"Part({len(self.data)} bytes)"
@@ -61,6 +64,10 @@ class Message:
     request_id: str = ""
     gap: str = ""
     """A reason why the plane itself could not hand over all bytes (``body-too-large``); judged as a Gap."""
+    moving: bool = False
+    """A further piece of a message that has been counted with its head."""
+    measured: bool = False
+    """The length of the body is on its way: a redaction must not change it."""
 
     def __repr__(self) -> str:
         return f"Message({self.direction}, {len(self.parts)} parts)"

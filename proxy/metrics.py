@@ -159,7 +159,8 @@ class PrometheusMeter:
 
     def message(self, message: Message, verdict: str, inspected: int, seconds: float) -> None:
         lane, direction = message.route.lane, message.direction
-        self._messages.child(lane, message.route.role, direction, message.protocol, verdict).inc()
+        if not message.moving or verdict != "allow":
+            self._messages.child(lane, message.route.role, direction, message.protocol, verdict).inc()
         if inspected:
             self._inspected.child(lane, direction).inc(inspected)
         self._inspect.child(lane).observe(seconds)

@@ -58,7 +58,10 @@ _ACT_ON = "high acts on certain findings and reports doubtful ones; low acts on 
 _TOKENS = "deny makes a one-time payment token a violation too, for sinks that should not even hold tokens."
 _TEST_NUMBERS = "true reports published test card numbers instead of acting on them."
 _LIMITS = "What one message may cost. Beyond a limit its bytes count as uninspectable: on_gap decides."
-_BODY = "Largest message body."
+_BODY = (
+    "Most bytes of a body that are kept to be inspected whole. A larger one is inspected in pieces while it passes, or "
+    "is uninspectable where that cannot be done."
+)
 _DEPTH = "Most decoders on top of one another, like gzip in base64 in JSON."
 _EXPANDED = "Most bytes that all decoders of one message may produce together."
 _RATIO = "Largest expansion of one compressed stretch, output bytes for each input byte."

@@ -135,3 +135,25 @@ def restated(document: bytes, *, status: int | None = None, add: str = "") -> by
         return json.dumps(fields, ensure_ascii=False).encode()
     except (ValueError, TypeError, AttributeError):
         return document
+
+
+_REASONS = {
+    "upstream-failed": "closed",
+    "upstream-malformed": "protocol",
+    "upstream-switched": "protocol",
+    "upstream-timeout": "timeout",
+}
+_ERRORS = (
+    (("Connect call failed", "Connection refused"), "refused"),
+    (("cancelled", "timed out", "no connection in time"), "timeout"),
+    (("ertificate", "TLS", "OpenSSL", "SSL", "alert", "connection closed"), "tls"),
+    (("Name or service", "No address", "name resolution", "nodename", "Name does not"), "dns"),
+    (("reset",), "reset"),
+)
+
+
+def upstream_reason(word: str, error: str) -> str:
+    """The label for a failed exchange: the row of the refusal table, and for connections the host's words."""
+    if word != "upstream-unreachable":
+        return _REASONS.get(word, "protocol")
+    return next((reason for marks, reason in _ERRORS if any(mark in error for mark in marks)), "unreachable")

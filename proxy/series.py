@@ -20,13 +20,21 @@ OTHER = "other"
 GAP_REASONS = frozenset(
     {
         # The decoders and the inspector.
-        *("unknown-content-encoding", "bad-content-encoding", "unknown-charset", "truncated", "corrupt", "archive"),
+        *(
+            "unknown-content-encoding",
+            "bad-content-encoding",
+            "unknown-charset",
+            "truncated",
+            "corrupt",
+            "archive",
+            "piece-too-large",
+        ),
         *("unknown-transfer-encoding", "multipart-boundary", "xml-entity"),
         *("too-large", "too-deep", "depth", "expanded", "ratio", "timeout", "too-many-candidates", "inspector-error"),
         # The rules of the tokenized flow.
         *("unlisted-gmo-path", "unreadable-gmo-call"),
         # The planes.
-        *("body-too-large", "encrypted", "upgrade", "event-stream", "unlisted-destination"),
+        *("body-too-large", "piece-too-large", "encrypted", "upgrade", "event-stream", "unlisted-destination"),
         # The guard.
         "internal-error",
     }

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from proxy.audit import RecordingAudit
+from proxy.guard import Guard
 from proxy.host import Host
 from proxy.message import Action, Decision, Message
 from proxy.metrics import RecordingMeter
@@ -91,6 +93,7 @@ class Plane:
 
     origin: Origin = field(default_factory=Origin)
     """The origin of the only lane, where there is one."""
+    audit: RecordingAudit = field(default_factory=RecordingAudit)
 
     async def ask(self, data: bytes, **options: Any) -> bytes:
         """What the lane answers."""
@@ -137,6 +140,20 @@ async def lane(
             yield running
 
 
+@asynccontextmanager
+async def boundary(base: Path, inspector: Any, reply: Reply = OK, **row: Any) -> AsyncIterator[Plane]:
+    """An origin, the plane in front of it with a real guard, and what the guard recorded (``audit``)."""
+    meter, audit = RecordingMeter(), RecordingAudit()
+    mode = row.pop("mode", "enforce")
+    limits = {"inspect_seconds": 2, **row.pop("limits", {})}
+    async with origin(reply) as server:
+        rules = policy(base, {"upstream": server.url, **row}, mode=mode, limits=limits)
+        guard = Guard(policy=rules, inspector=inspector, meter=meter, audit=audit)
+        async with plane(guard, meter) as running:
+            running.origin, running.audit = server, audit
+            yield running
+
+
 async def until(holds: Callable[[], object], seconds: float = 5) -> None:
     """Returns once ``holds()`` does, for what has no event of its own."""
     async with asyncio.timeout(seconds):
@@ -152,6 +169,7 @@ __all__ = [
     "PAN",
     "Plane",
     "ScriptedGuard",
+    "boundary",
     "lane",
     "plane",
     "policy",

@@ -13,21 +13,18 @@ import json
 import threading
 import time
 import zlib
-from contextlib import asynccontextmanager
 
 import pytest
 
 from detectors import Inspection, Inspector
 from proxy import addon, http_request
-from proxy.audit import RecordingAudit
-from proxy.guard import Guard
-from proxy.metrics import RecordingMeter
 from tests.e2e.origin import OK, body_of, exchange, get, origin, post, read_response, status_of
-from tests.e2e.plane import ALLOW, PAN, ScriptedGuard, plane, policy
+from tests.e2e.plane import ALLOW, PAN, ScriptedGuard, boundary, plane, policy
 
 BODY = json.dumps({"event": "paid", "card": PAN}).encode()
 CLEAN = b'{"event": "paid", "order": "A-17"}'
 SECONDS = 5
+PROTOBUF = "Content-Type: application/x-protobuf"
 SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
 
 
@@ -58,20 +55,6 @@ def raising(error):
         raise error
 
     return fault
-
-
-@asynccontextmanager
-async def boundary(base, inspector, reply=OK, **lane):
-    """An origin, the plane in front of it with a real guard, and what the guard recorded."""
-    meter, audit = RecordingMeter(), RecordingAudit()
-    mode = lane.pop("mode", "enforce")
-    limits = lane.pop("limits", {})
-    async with origin(reply) as server:
-        rules = policy(base, {"upstream": server.url, **lane}, mode=mode, limits={"inspect_seconds": 2, **limits})
-        guard = Guard(policy=rules, inspector=inspector, meter=meter, audit=audit)
-        async with plane(guard, meter) as running:
-            running.origin, running.audit = server, audit
-            yield running
 
 
 async def ask(running, request):
@@ -269,6 +252,11 @@ async def test_truncated_gzip(tmp_path, inspector):
 # Rows: a stream callable raises -> later chunks flow; flow.kill() while streaming -> the rest of the upload is sent.
 
 
+def as_protobuf(request):
+    """The same as a message that can only be read whole."""
+    return request.replace(b"\r\n", b"\r\n%s\r\n" % PROTOBUF.encode(), 1)
+
+
 def chunked(*chunks, end=True):
     head = b"POST /log HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
     return head + b"".join(b"%x\r\n%s\r\n" % (len(c), c) for c in chunks) + (b"0\r\n\r\n" if end else b"")
@@ -316,7 +304,7 @@ async def test_a_number_split_over_two_chunks(tmp_path, inspector):
 async def test_a_refusal_in_the_middle_of_a_body_is_the_answer(tmp_path, inspector):
     body = CLEAN * 3000
     async with boundary(tmp_path, inspector, limits={"body": 4096}) as running:
-        assert_problem(await ask(running, chunked(body[:2000], body)), 413)
+        assert_problem(await ask(running, as_protobuf(chunked(body[:2000], body))), 413)
         assert_nothing_arrived(running)
 
 
@@ -328,7 +316,7 @@ async def test_a_refusal_at_the_headers_of_an_upload_does_not_hang(tmp_path, ins
     async with boundary(tmp_path, inspector, limits={"body": 4096}) as running:
         reader, writer = await asyncio.open_connection("127.0.0.1", running.port())
         async with asyncio.timeout(SECONDS):
-            writer.write(post("/log", b"", "Connection: keep-alive").replace(b"Length: 0", b"Length: 1000000000"))
+            writer.write(post("/log", b"", PROTOBUF).replace(b"Length: 0", b"Length: 1000000000"))
             assert_problem(await read_response(reader), 413)
             writer.write(b"x" * 100_000)
             assert await reader.read() == b""
@@ -341,7 +329,7 @@ async def test_a_refusal_at_the_headers_of_an_upload_does_not_hang(tmp_path, ins
 
 async def test_expect_is_refused_without_100_continue(tmp_path, inspector):
     async with boundary(tmp_path, inspector, limits={"body": 4096}) as running:
-        head = post("/log", b"", "Expect: 100-continue").replace(b"Length: 0", b"Length: 5000")
+        head = post("/log", b"", PROTOBUF, "Expect: 100-continue").replace(b"Length: 0", b"Length: 5000")
         response = await ask(running, head)
         assert_problem(response, 413)
         assert b" 100 " not in response.partition(b"\r\n\r\n")[0]
@@ -367,7 +355,7 @@ async def test_expect_is_answered_and_the_body_inspected(tmp_path, inspector):
 async def test_a_chunked_body_over_the_limit(tmp_path, inspector):
     body = CLEAN * 1000
     async with boundary(tmp_path, inspector, limits={"body": 4096}) as running:
-        assert_problem(await ask(running, chunked(BODY, body, body, end=False)), 403, 413)
+        assert_problem(await ask(running, as_protobuf(chunked(BODY, body, body, end=False))), 403, 413)
         assert_nothing_arrived(running)
         assert [event["kind"] for event in running.audit.events] in (["retention"], ["gap"])
 
@@ -384,7 +372,7 @@ async def test_a_body_that_expands_over_the_limit(tmp_path, inspector):
 
 async def test_an_endless_chunked_response_over_the_limit(tmp_path, inspector):
     piece = b"%x\r\n%s\r\n" % (len(CLEAN) * 100, CLEAN * 100)
-    answer = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + piece * 10
+    answer = b"HTTP/1.1 200 OK\r\n%s\r\ntransfer-encoding: chunked\r\n\r\n" % PROTOBUF.encode() + piece * 10
     async with boundary(tmp_path, inspector, answer, limits={"body": 4096}) as running:
         assert_problem(await ask(running, get("/log")), 502)
 

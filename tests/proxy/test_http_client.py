@@ -120,7 +120,7 @@ async def test_slow_answers(tmp_path, monkeypatch, answer):
 
 
 async def test_an_answer_that_the_policy_lets_pass_may_take_its_time(tmp_path):
-    head = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: text/event-stream\r\n\r\n"
+    head = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: multipart/x-mixed-replace\r\n\r\n"
     async with slow_origin(head, *[b"data: x\n\n"] * 8) as port:
         lane = {"upstream": f"http://127.0.0.1:{port}", "on_gap": "report"}
         async with plane(ScriptedGuard(policy(tmp_path, lane, limits={"body_seconds": 0.2}))) as running:

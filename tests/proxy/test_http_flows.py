@@ -14,7 +14,6 @@ from proxy.http_flows import (
     CannotPut,
     Context,
     label,
-    limit_codings,
     put,
     request_message,
     response_message,
@@ -348,28 +347,3 @@ def test_what_would_break_the_message_is_not_put(edits):
     made = request(b"/a?b", [(b"Accept", b"x"), (b"X-Y", b"1"), (b"Cookie", b"a=1")], method=b"ODD")
     with pytest.raises(CannotPut):
         edited(made, edits)
-
-
-@pytest.mark.parametrize(
-    ("asked", "left"),
-    [
-        ("gzip, deflate, br, zstd", "gzip, deflate, br, zstd"),
-        ("gzip;q=1.0,identity; q=0.5", "gzip;q=1.0,identity; q=0.5"),
-        ("gzip, compress, br", "gzip, br"),
-        ("*", "identity"),
-        ("compress", "identity"),
-        ("gzip, *;q=0", "gzip"),
-        ("dcb, gzip", "gzip"),
-        ("", ""),
-    ],
-)
-def test_limit_codings(asked, left):
-    headers = http.Headers([(b"Accept-Encoding", asked.encode())])
-    limit_codings(headers)
-    assert headers["accept-encoding"] == left
-
-
-def test_limit_codings_adds_nothing():
-    headers = http.Headers([])
-    limit_codings(headers)
-    assert headers.fields == ()

@@ -7,34 +7,10 @@ from mitmproxy.connection import Server
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from proxy.addon import Gate
-from proxy.http_hooks import LaneHooks, LaneSeat, Rules, Table, upstream_reason
+from proxy.http_hooks import LaneHooks, LaneSeat, Rules, Table
 from proxy.metrics import RecordingMeter
-from proxy.series import UPSTREAM_REASONS
 from proxy.workers import Workers
 from tests.e2e.plane import ScriptedGuard, policy
-
-
-@pytest.mark.parametrize(
-    ("word", "error", "reason"),
-    [
-        ("upstream-unreachable", "[Errno 111] Connect call failed ('127.0.0.1', 1)", "refused"),
-        ("upstream-unreachable", "Multiple exceptions: [Errno 111] Connect call failed, [Errno 99] x", "refused"),
-        ("upstream-unreachable", "connection cancelled", "timeout"),
-        ("upstream-unreachable", "Certificate verify failed: unable to get local issuer certificate", "tls"),
-        ("upstream-unreachable", "The remote server does not speak TLS.", "tls"),
-        ("upstream-unreachable", "[Errno -2] Name or service not known", "dns"),
-        ("upstream-unreachable", "[Errno 104] Connection reset by peer", "reset"),
-        ("upstream-unreachable", "[Errno 113] No route to host", "unreachable"),
-        ("upstream-unreachable", "", "unreachable"),
-        ("upstream-failed", "", "closed"),
-        ("upstream-malformed", "", "protocol"),
-        ("upstream-switched", "", "protocol"),
-        ("anything", "", "protocol"),
-    ],
-)
-def test_upstream_reason(word, error, reason):
-    assert upstream_reason(word, error) == reason
-    assert reason in UPSTREAM_REASONS
 
 
 def seat(base, row, meter=None):

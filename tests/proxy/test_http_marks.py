@@ -79,3 +79,28 @@ def test_drop_h2c(fields, dropped, left):
 )
 def test_is_endless(content_type, endless):
     assert marks.is_endless(http.Headers(content_type=content_type)) is endless
+
+
+@pytest.mark.parametrize(
+    ("asked", "left"),
+    [
+        ("gzip, deflate, br, zstd", "gzip, deflate, br, zstd"),
+        ("gzip;q=1.0,identity; q=0.5", "gzip;q=1.0,identity; q=0.5"),
+        ("gzip, compress, br", "gzip, br"),
+        ("*", "identity"),
+        ("compress", "identity"),
+        ("gzip, *;q=0", "gzip"),
+        ("dcb, gzip", "gzip"),
+        ("", ""),
+    ],
+)
+def test_limit_codings(asked, left):
+    headers = http.Headers([(b"Accept-Encoding", asked.encode())])
+    marks.limit_codings(headers)
+    assert headers["accept-encoding"] == left
+
+
+def test_limit_codings_adds_nothing():
+    headers = http.Headers([])
+    marks.limit_codings(headers)
+    assert headers.fields == ()

@@ -175,7 +175,8 @@ async def test_what_the_policy_lets_pass_may_take_its_time(tmp_path):
     async with lane(tmp_path, limits={"body_seconds": 0.2, "body": 10}, on_gap="report") as running:
         reader, writer = await connect(running)
         async with asyncio.timeout(5):
-            await trickle(writer, SLOW["chunked"] + b"b\r\n01234567890\r\n", 8)
+            head = SLOW["chunked"].replace(b"\r\n", b"\r\nContent-Type: application/x-protobuf\r\n", 1)
+            await trickle(writer, head + b"b\r\n01234567890\r\n", 8)
             writer.write(b"0\r\n\r\n")
             assert await read_response(reader) == OK
         writer.close()

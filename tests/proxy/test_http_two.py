@@ -206,7 +206,7 @@ async def test_a_body_beyond_the_limit(tmp_path):
     async with two_lane(tmp_path, limits={"body": "1MB"}) as (_, server, asking):
         answer = await asking.ask("/", b"x" * 900_000)
         assert answer.status == 200
-        found = await asking.ask("/", [b"x" * 1_100_000], wait=False)
+        found = await asking.ask("/", [b"x" * 1_100_000], ("content-type", "application/x-protobuf"), wait=False)
         await asking.until(lambda: found.over)
         assert found.status == 413
         assert (await asking.ask("/next")).status == 200

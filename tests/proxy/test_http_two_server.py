@@ -40,7 +40,7 @@ async def test_refused_on_its_stream(tmp_path, name):
 
 
 GRPC = {
-    "too large": ({"limits": {"body": "1kB"}}, b"\0" * 2000, "8"),
+    "too large": ({"limits": {"body": "1kB"}}, b"\0" + b"\xff" * 2000, "8"),
     "card": ({}, PAN.encode(), "7"),
 }
 
@@ -69,7 +69,7 @@ async def test_grpc_is_refused_so_by_the_plane_itself(tmp_path):
 
 async def test_a_refusal_before_the_body_has_ended_stops_it(tmp_path):
     async with two_lane(tmp_path, limits={"body": "1kB"}) as (_, _server, asking):
-        head = {**HEAD, ":method": "POST", "content-length": "5000"}
+        head = {**HEAD, ":method": "POST", "content-length": "5000", "content-type": "application/x-protobuf"}
         stream = asking.h2.get_next_available_stream_id()
         asking.h2.send_headers(stream, list(head.items()), end_stream=False)
         asking.flush()

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from proxy.refusals import REFUSALS, answer, problem, reason_phrase, restated
+from proxy.refusals import REFUSALS, answer, problem, reason_phrase, restated, upstream_reason
+from proxy.series import UPSTREAM_REASONS
 
 
 @pytest.mark.parametrize("word", REFUSALS)
@@ -54,3 +55,26 @@ def test_restated(document, options, expected):
 @pytest.mark.parametrize("document", [b"", b"not json", b"[1]", b'"text"', b"\xff"])
 def test_what_is_no_document_stays_as_it_was(document):
     assert restated(document, status=413, add="More.") == document
+
+
+@pytest.mark.parametrize(
+    ("word", "error", "reason"),
+    [
+        ("upstream-unreachable", "[Errno 111] Connect call failed ('127.0.0.1', 1)", "refused"),
+        ("upstream-unreachable", "Multiple exceptions: [Errno 111] Connect call failed, [Errno 99] x", "refused"),
+        ("upstream-unreachable", "connection cancelled", "timeout"),
+        ("upstream-unreachable", "Certificate verify failed: unable to get local issuer certificate", "tls"),
+        ("upstream-unreachable", "The remote server does not speak TLS.", "tls"),
+        ("upstream-unreachable", "[Errno -2] Name or service not known", "dns"),
+        ("upstream-unreachable", "[Errno 104] Connection reset by peer", "reset"),
+        ("upstream-unreachable", "[Errno 113] No route to host", "unreachable"),
+        ("upstream-unreachable", "", "unreachable"),
+        ("upstream-failed", "", "closed"),
+        ("upstream-malformed", "", "protocol"),
+        ("upstream-switched", "", "protocol"),
+        ("anything", "", "protocol"),
+    ],
+)
+def test_upstream_reason(word, error, reason):
+    assert upstream_reason(word, error) == reason
+    assert reason in UPSTREAM_REASONS

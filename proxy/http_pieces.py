@@ -1,0 +1,267 @@
+"""Bodies in motion: what is too large to keep, or never ends, is inspected piece by piece while it passes.
+
+A piece goes on only when the gate has let it. One that is refused ends the transfer so that the receiver cannot take
+what it has for the whole: a chunked body without its last chunk, or fewer bytes than Content-Length has announced.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from mitmproxy import http
+from mitmproxy.proxy import commands, events
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layer import CommandGenerator
+from mitmproxy.proxy.layers.http import DropStream, HTTPMode, SendHttp
+from mitmproxy.proxy.layers.http._events import (
+    ErrorCode,
+    RequestData,
+    RequestEndOfMessage,
+    RequestHeaders,
+    RequestProtocolError,
+    RequestTrailers,
+    ResponseData,
+    ResponseEndOfMessage,
+    ResponseHeaders,
+    ResponseProtocolError,
+    ResponseTrailers,
+)
+from mitmproxy.proxy.utils import ReceiveBuffer
+
+from proxy import http_marks as marks
+from proxy.http_flows import coding
+from proxy.http_request import Seat
+from proxy.http_response import ResponseHalf
+from proxy.message import Direction
+from proxy.pieces import Piece, Pieces, can_be_cut, kind_of
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Passage:
+    """One piece of a message's body."""
+
+    flow: http.HTTPFlow
+    direction: Direction
+    piece: Piece
+
+
+@dataclass(repr=False)
+class BodyPieceHook(commands.StartHook):
+    """Before a piece is forwarded. It is not unless the hook has let it pass."""
+
+    data: Passage
+
+
+class MovingStream(ResponseHalf):
+    """An exchange whose bodies may pass before they are whole."""
+
+    def __init__(self, context: Context, stream_id: int, seat: Seat, mode: HTTPMode) -> None:
+        super().__init__(context, stream_id, seat, mode)
+        self.request_pieces: Pieces | None = None
+        self.response_pieces: Pieces | None = None
+        self.request_moves = self.response_moves = False
+        """Something of the message has been sent on."""
+
+    # The request.
+
+    def large_request(self) -> CommandGenerator[None]:
+        """Reads the body in pieces while it passes, if it can be cut; if not, it is a gap."""
+        request = self.flow.request
+        kind, coded = request.headers.get("content-type", ""), coding(request.data)
+        limits = self.seat.piece_limits(request.host)
+        if limits is None or not can_be_cut(kind, coded):
+            yield from super().large_request()
+            return
+        marks.set_moving(self.flow, "request")
+        if not (yield from self.ask_request()):
+            return
+        self.request_pieces = handed_over(self.request_body_buf, Pieces(kind, coded, limits))
+        request.stream = True
+        self.client_state = self.state_move_request_body
+        if self.client_waits:
+            yield from self.go_on()
+        yield from self.move_request()
+
+    def state_move_request_body(self, event: events.Event) -> CommandGenerator[None]:
+        """Hands on what has been inspected of the body."""
+        pieces = self.request_pieces
+        if pieces is None:
+            return
+        if isinstance(event, RequestData):
+            pieces.take(event.data)
+        elif isinstance(event, RequestTrailers):
+            self.flow.request.trailers = event.trailers
+            return
+        elif isinstance(event, RequestEndOfMessage):
+            pieces.end()
+        else:
+            return
+        yield from self.move_request()
+
+    def move_request(self) -> CommandGenerator[None]:
+        """Asks about each piece that is ready and sends it on; the head goes with the first one."""
+        pieces, request, server = self.request_pieces, self.flow.request, None
+        while pieces is not None and (piece := pieces.next()) is not None:
+            yield BodyPieceHook(Passage(self.flow, "request", piece))
+            if (yield from self.check_killed(emit_error_hook=False)):
+                return
+            if piece.out is None:
+                yield from self.stop_request()
+                return
+            if not self.request_moves:
+                if not (yield from self.make_server_connection()):
+                    return
+                self.request_moves = True
+                yield SendHttp(RequestHeaders(self.stream_id, request, end_stream=False), self.context.server)
+            server = self.context.server
+            if piece.out:
+                yield SendHttp(RequestData(self.stream_id, piece.out), server)
+            if piece.last:
+                self.client_state = self.state_done
+                if request.trailers:
+                    yield SendHttp(RequestTrailers(self.stream_id, request.trailers), server)
+                yield SendHttp(RequestEndOfMessage(self.stream_id), server)
+                if self.server_state == self.state_done:
+                    yield from self.flow_done()
+            elif piece.gap:
+                self.client_state = self.state_stream_request_body
+
+    def stop_request(self) -> CommandGenerator[None]:
+        """Refuses a body in the midst of it. The upstream cannot take what it has for the whole."""
+        if self.request_moves:
+            stop = RequestProtocolError(self.stream_id, "refused", ErrorCode.CANCEL)
+            yield SendHttp(stop, self.context.server)
+        if not self.response_moves:
+            yield from self.send_refusal()
+            return
+        yield from self.cut_response()
+
+    def cut_response(self) -> CommandGenerator[None]:
+        """Ends an answer that is on its way, so that the client cannot take what it has for the whole."""
+        self.client_state = self.server_state = self.state_errored
+        self.flow.live = False
+        error = ResponseProtocolError(self.stream_id, "refused", ErrorCode.KILL)
+        yield SendHttp(error, self.context.client)
+        yield DropStream(self.stream_id)
+
+    # The response.
+
+    def state_wait_for_response_headers(self, event: events.Event) -> CommandGenerator[None]:
+        """Rows of documents without a length begin at once: each is of use before the last one is there."""
+        yield from super().state_wait_for_response_headers(event)
+        if not isinstance(event, ResponseHeaders) or event.end_stream or "content-length" in event.response.headers:
+            return
+        kind, coded = event.response.headers.get("content-type", ""), coding(event.response.data)
+        if (
+            self.server_state == self.state_consume_response_body
+            and kind_of(kind) == "line"
+            and can_be_cut(kind, coded)
+        ):
+            yield from self.move_response_body(kind, coded)
+
+    def large_response(self, gap: str) -> CommandGenerator[None]:
+        """As ``large_request``, the other way."""
+        if self.flow.response is None:
+            return
+        headers = self.flow.response.headers
+        kind, coded = headers.get("content-type", ""), coding(self.flow.response.data)
+        if (
+            marks.is_mixed(headers)
+            or not can_be_cut(kind, coded)
+            or not (yield from self.move_response_body(kind, coded))
+        ):
+            yield from super().large_response(gap)
+
+    def move_response_body(self, kind: str, coded: str) -> CommandGenerator[bool]:
+        """Reads the body in pieces from now on, unless the lane or the client does not allow it; whether it does.
+        Events and lines begin at once; the head of another body goes with its first piece."""
+        flow, limits = self.flow, self.seat.piece_limits(self.flow.request.host)
+        if flow.response is None or limits is None or not self.frame_response():
+            return False
+        marks.set_moving(flow, "response")
+        if not (yield from self.ask_response()):
+            return True
+        self.response_pieces = handed_over(self.response_body_buf, Pieces(kind, coded, limits))
+        flow.response.stream = True
+        self.server_state = self.state_move_response_body
+        if self.response_pieces.kind != "window":
+            yield from self.begin_response()
+        yield from self.move_response()
+        return True
+
+    def frame_response(self) -> bool:
+        """Sees to it that the client can tell a body that was cut from a whole one; whether it can."""
+        response = self.flow.response
+        if response is None:
+            return False
+        if "content-length" in response.headers or "transfer-encoding" in response.headers:
+            return True
+        if self.flow.request.http_version == "HTTP/1.1":
+            response.headers["transfer-encoding"] = "chunked"
+        return self.flow.request.http_version != "HTTP/1.0"
+
+    def begin_response(self) -> CommandGenerator[None]:
+        """Sends the head, unless it is on its way."""
+        if not self.response_moves and self.flow.response is not None:
+            self.response_moves = True
+            if self.seat.draining:
+                self.flow.response.headers["connection"] = "close"
+            yield SendHttp(ResponseHeaders(self.stream_id, self.flow.response, end_stream=False), self.context.client)
+
+    def state_move_response_body(self, event: events.Event) -> CommandGenerator[None]:
+        """Hands on what has been inspected of the body."""
+        pieces = self.response_pieces
+        if pieces is None:
+            return
+        if isinstance(event, ResponseData):
+            pieces.take(event.data)
+        elif isinstance(event, ResponseTrailers):
+            if self.flow.response is not None:
+                self.flow.response.trailers = event.trailers
+            return
+        elif isinstance(event, ResponseEndOfMessage):
+            pieces.end()
+        else:
+            return
+        yield from self.move_response()
+
+    def move_response(self) -> CommandGenerator[None]:
+        """Asks about each piece that is ready and sends it on."""
+        pieces, response = self.response_pieces, self.flow.response
+        while response is not None and pieces is not None and (piece := pieces.next()) is not None:
+            yield BodyPieceHook(Passage(self.flow, "response", piece))
+            if (yield from self.check_killed(emit_error_hook=False)):
+                return
+            if piece.out is None:
+                yield from self.stop_response()
+                return
+            yield from self.begin_response()
+            if piece.out:
+                yield SendHttp(ResponseData(self.stream_id, piece.out), self.context.client)
+            if piece.last:
+                self.server_state = self.state_done
+                if response.trailers:
+                    yield SendHttp(ResponseTrailers(self.stream_id, response.trailers), self.context.client)
+                if self.client_state == self.state_done:
+                    yield from self.flow_done()
+            elif piece.gap:
+                self.server_state = self.state_stream_response_body
+
+    def stop_response(self) -> CommandGenerator[None]:
+        """Refuses a body in the midst of it."""
+        if self.server_state != self.state_done:
+            yield SendHttp(RequestProtocolError(self.stream_id, "refused", ErrorCode.CANCEL), self.context.server)
+        if self.response_moves:
+            yield from self.cut_response()
+        else:
+            yield from self.send_refusal()
+
+
+def handed_over(buffer: ReceiveBuffer, pieces: Pieces) -> Pieces:
+    """The pieces, with what has been kept of the body; none of it is ever kept twice."""
+    chunks = deque(buffer._chunks)  # noqa: SLF001 - its public way out is a copy of all of it
+    buffer.clear()
+    while chunks:
+        pieces.take(chunks.popleft())
+    return pieces

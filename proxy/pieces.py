@@ -1,0 +1,305 @@
+"""Bodies too large to keep, or that never end, cut into pieces that are inspected one by one while they pass.
+
+A body that is text or bytes without a frame of its own is read in *windows*. The end of each is held back and comes
+again at the start of the next one, so that a number is seen whole wherever the sender, the network or the window has
+cut it. Server-sent events, lines and gRPC messages are pieces as they stand: each is passed on as soon as it has been
+inspected. What can only be read whole (an archive, a document, UTF-16) is not cut: see ``can_be_cut``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterator
+from typing import Literal
+
+from detectors.model import Limits
+from proxy.codings import Chain, CodingError, coding_of, container_of
+
+WINDOW = 240 * 1024
+"""Bytes that pass at a time."""
+TAIL = 16 * 1024
+"""Bytes that are held back: what belongs together must be nearer than this."""
+_READ = 64 * 1024
+_SNIFF = 8
+
+Kind = Literal["window", "line", "event", "grpc"]
+
+_RUN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_%\\-"
+"""Bytes of encodings that must not be cut: base64, percent, escapes."""
+_EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r|\n\r\n|\r\n\n")
+_WHOLE_TYPES = re.compile(
+    r"\s*(?:multipart/|application/(?:x-)?(?:protobuf|msgpack|cbor|grpc|amf|java-|php|python-pickle|snappy)|"
+    r"application/vnd\.(?:msgpack|google\.protobuf|apache\.(?:thrift|avro|parquet)))",
+    re.IGNORECASE,
+)
+_WHOLE_STARTS = (
+    b"PK\x03\x04", b"PK\x05\x06", b"%PDF-", b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07", b"\xd0\xcf\x11\xe0\xa1\xb1",
+    b"PAR1", b"Obj\x01", b"ORC", b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff", b"{\\rtf",
+)  # fmt: skip
+_CHARSET = re.compile(r"charset\s*=\s*\"?\s*([^\s;\"]+)", re.IGNORECASE)
+_LINEWISE = frozenset({"utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin1", "windows-1252", "shift_jis",
+                       "shift-jis", "windows-31j", "cp932", "euc-jp", "iso-2022-jp"})  # fmt: skip
+"""Charsets in which no byte of another character is a line feed."""
+_LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines",
+                    "application/jsonlines", "application/json-seq", "application/stream+json"})  # fmt: skip
+
+
+def kind_of(content_type: str) -> Kind:
+    """How a body of this type is cut."""
+    media = content_type.partition(";")[0].strip().lower()
+    if media == "text/event-stream":
+        return "event"
+    if media in _LINES:
+        return "line"
+    return "grpc" if media.startswith("application/grpc") and not media.startswith("application/grpc-web") else "window"
+
+
+def can_be_cut(content_type: str, content_encoding: str) -> bool:
+    """Whether a body under these labels can be read in pieces; how it begins may still say that it cannot."""
+    charset = _CHARSET.search(content_type)
+    if charset is not None and charset[1].lower() not in _LINEWISE:
+        return False
+    if kind_of(content_type) == "window" and _WHOLE_TYPES.match(content_type):
+        return False
+    try:
+        coding_of(content_encoding)
+    except CodingError:
+        return False
+    return True
+
+
+class Piece:
+    """Bytes of a body that are inspected together. Nothing of it is passed on until ``passes`` is called."""
+
+    __slots__ = ("_stream", "content_type", "data", "gap", "held", "last", "out")
+
+    def __init__(self, stream: Pieces, data: bytes, held: int, *, last: bool, gap: str) -> None:
+        self._stream = stream
+        self.data = data
+        """Decoded."""
+        self.held = held
+        """The last bytes of ``data``, which come again at the start of the next piece."""
+        self.last = last
+        self.gap = gap
+        """Why not all of the body can be read from here on."""
+        self.content_type = stream.content_type
+        self.out: bytes | None = None
+        """What is to be passed on; ``None`` as long as nothing is."""
+
+    def __repr__(self) -> str:
+        return f"Piece({len(self.data)} bytes, {self.held} held)"
+
+    @property
+    def coded(self) -> bool:
+        """The bytes on the wire are others: they cannot be redacted."""
+        return self._stream.coded
+
+    def passes(self, instead: bytes | None = None) -> None:
+        """The piece may go on, ``instead`` of its bytes where that is given. Raises ``ValueError`` if it is coded."""
+        self.out = self._stream.settle(self, instead)
+
+
+class Pieces:
+    """One body in motion: ``take`` what arrives, then inspect what comes out, until it gives nothing more."""
+
+    def __init__(self, content_type: str, content_encoding: str, limits: Limits) -> None:
+        """``limits.body`` bounds what cannot be cut (a line, a message, a run of base64), ``limits.ratio`` what comes
+        out of the codings. Raises ``CodingError``: see ``can_be_cut``."""
+        self.kind = kind_of(content_type)
+        self.content_type = content_type
+        """What the pieces are; nothing once they come out of a compressed file."""
+        self._most = max(limits.body, 2 * WINDOW)
+        self._ratio = limits.ratio
+        self._encoded = 0
+        """Bytes that the codings have been given."""
+        self._coding = coding_of(content_encoding)
+        self._sniffed = self.kind != "window"
+        self._buffer = bytearray()
+        """Decoded, and not passed on."""
+        self._base = 0
+        """Decoded bytes before the buffer."""
+        self._seen = 0
+        """Bytes of the buffer in which no cut can be made."""
+        self._waiting: deque[bytes] = deque()
+        """Encoded, and not decoded."""
+        self._open: bytes | None = None
+        """Encoded, and being decoded."""
+        self._read: deque[tuple[int, bytes]] = deque()
+        """Encoded, and decoded to what stands before the offset beside it."""
+        self._ended = self._over = False
+        self._gap = ""
+
+    @property
+    def coded(self) -> bool:
+        """Whether the bytes on the wire are others than those inspected."""
+        return self._coding is not None
+
+    @property
+    def over(self) -> bool:
+        """Whether the last piece has passed."""
+        return self._over
+
+    @property
+    def kept(self) -> int:
+        """Bytes in memory."""
+        return len(self._buffer) + sum(map(len, self._waiting)) + sum(len(data) for _, data in self._read)
+
+    def take(self, data: bytes | bytearray) -> None:
+        """More of the body, as it stands on the wire. A ``bytearray`` is its own from now on."""
+        if self._coding is not None:
+            self._waiting.extend(_slices(data))
+        elif isinstance(data, bytearray) and not self._buffer:
+            self._buffer = data
+        else:
+            self._buffer += data
+
+    def end(self) -> None:
+        """The body is complete."""
+        self._ended = True
+
+    def next(self) -> Piece | None:
+        """The next piece to inspect; ``None``: there is none until more arrives. Raises nothing for bad bytes.
+
+        After a piece with a gap there is no other: the rest of the body cannot be inspected.
+        """
+        if self._over:
+            return None
+        self._fill(self._seen + WINDOW + TAIL if self.kind == "window" else self._most)
+        whole = self._ended and not self._waiting and self._open is None
+        size, held = self._cut(whole=whole)
+        if not self._gap and not size and len(self._buffer) >= self._most:
+            self._gap = "piece-too-large"
+        if self._gap:
+            return Piece(self, bytes(self._buffer), 0, last=whole, gap=self._gap)
+        if not size and not whole:
+            return None
+        last = whole and not held and size == len(self._buffer)
+        return Piece(self, bytes(self._buffer[:size]), held, last=last, gap="")
+
+    def settle(self, piece: Piece, instead: bytes | None) -> bytes:
+        """See ``Piece.passes``."""
+        if instead is not None and self.coded:
+            raise ValueError("a coded body cannot be changed on its way")
+        new = piece.data if instead is None else instead
+        kept = max(0, len(new) - piece.held)
+        if instead is not None:
+            self._buffer[: len(piece.data)] = new
+        del self._buffer[:kept]
+        self._base += kept
+        self._seen = 0
+        self._over = piece.last or bool(piece.gap)
+        if not self.coded:
+            return new[:kept]
+        out = []
+        while self._read and (self._over or self._read[0][0] <= self._base):
+            out.append(self._read.popleft()[1])
+        if self._over:
+            out += [self._open or b"", *self._waiting]
+        return b"".join(out)
+
+    def _fill(self, want: int) -> None:
+        """Decodes until ``want`` bytes stand in the buffer, or nothing is left to decode."""
+        try:
+            self._sniff()
+            while len(self._buffer) < want and self._decode():
+                pass
+            if self._coding is not None and self._ended and not self._waiting and self._open is None:
+                self._coding.end()
+        except CodingError as error:
+            self._gap = str(error)
+
+    def _decode(self) -> bool:
+        """Some more; whether there was any input for it."""
+        if self._coding is None:
+            return False
+        if self._open is None:
+            if not self._waiting:
+                return False
+            self._open = self._waiting.popleft()
+            self._coding.feed(self._open)
+            self._encoded += len(self._open)
+        text = self._coding.read(_READ)
+        self._buffer += text
+        if self._base + len(self._buffer) > max(_READ * 16, self._encoded * self._ratio):
+            raise CodingError("ratio")
+        if not text:
+            self._read.append((self._base + len(self._buffer), self._open))
+            self._open = None
+        return True
+
+    def _sniff(self) -> None:
+        """Looks once at how the body begins: a compressed file is read, what must be whole is a gap."""
+        if self._sniffed:
+            return
+        while len(self._buffer) < _SNIFF and self._decode():
+            pass
+        if len(self._buffer) < _SNIFF and not self._ended:
+            return
+        self._sniffed = True
+        start = bytes(self._buffer[:_SNIFF])
+        if start.startswith(_WHOLE_STARTS) or (start[:1] == b"\0" and start[2:3] == b"\0"):
+            raise CodingError("body-too-large")
+        inner = container_of(start)
+        if inner is None:
+            return
+        self.content_type = ""
+        if self._coding is None:
+            self._coding = inner
+            self._waiting.extend(_slices(self._buffer))
+        else:
+            inner.feed(bytes(self._buffer))
+            self._coding = Chain(self._coding, inner)
+        self._buffer = bytearray()
+
+    def _cut(self, *, whole: bool) -> tuple[int, int]:
+        """Bytes of the next piece, and how many of them are held back; 0 bytes: no piece yet."""
+        if self.kind == "window":
+            return self._cut_window(whole=whole)
+        if whole:
+            return len(self._buffer), 0
+        if self.kind == "grpc":
+            return self._cut_grpc(), 0
+        if self.kind == "line":
+            return self._buffer.rfind(b"\n", self._seen) + 1 or self._no_cut(), 0
+        end = 0
+        for match in _EVENT_END.finditer(self._buffer, max(0, self._seen - 4)):
+            end = match.end()
+        return end or self._no_cut(), 0
+
+    def _cut_window(self, *, whole: bool) -> tuple[int, int]:
+        size = len(self._buffer)
+        if whole and size <= WINDOW + TAIL:
+            return size, 0
+        end = min(size, self._seen + WINDOW + TAIL)
+        if end < self._seen + WINDOW + TAIL and not whole:
+            return 0, 0
+        cut = _boundary(self._buffer, self._seen, end - TAIL)
+        if cut:
+            return end, end - cut
+        if whole and end == size:
+            return size, 0
+        self._seen = end - TAIL
+        return self._cut_window(whole=whole)
+
+    def _cut_grpc(self) -> int:
+        """The first message: a flag, four bytes of length, and so many bytes (gRPC over HTTP/2, Length-Prefixed)."""
+        size = 5 + int.from_bytes(self._buffer[1:5])
+        if len(self._buffer) >= 5 and size > self._most:
+            self._gap = "piece-too-large"
+        return size if 5 <= size <= len(self._buffer) else 0
+
+    def _no_cut(self) -> int:
+        self._seen = len(self._buffer)
+        return 0
+
+
+def _boundary(buffer: bytearray, start: int, before: int) -> int:
+    """The last offset from ``start`` to ``before`` in no encoded run, behind a line feed if one is near; or 0."""
+    line = buffer.rfind(b"\n", max(start, before - TAIL), before) + 1
+    return line or (start + kept if (kept := len(buffer[start:before].rstrip(_RUN))) else 0)
+
+
+def _slices(data: bytes | bytearray) -> Iterator[bytes]:
+    for at in range(0, len(data), _READ):
+        yield bytes(data[at : at + _READ])
