@@ -186,6 +186,8 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern("eucjp", rb"(?:\xa3[\xb0-\xb9]){3}|(?:[0-9]\xa1[\xa1\xdd\xbc]){2}"),
     Pattern("iso2022jp", rb"\x1b(?:\([BHIJ]|\$\(?[@A-DO-Q])"),
     Pattern("utf16le", rb"(?:[0-9A-Za-z\"': =._-]\x00){6}"),
+    Pattern("utf16le", rb"(?:[\x10-\x19]\xff){6}"),
+    Pattern("utf16be", rb"(?:\xff[\x10-\x19]){6}"),
     Pattern("utf16be", rb"(?:\x00[0-9A-Za-z\"': =._-]){6}"),
     # XML that says it is in a charset which shows no ASCII digits; and EBCDIC, where nobody needs to say so.
     Pattern(

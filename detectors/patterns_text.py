@@ -54,7 +54,7 @@ def apart() -> list[Row]:
         ("pair", _FIELD + rb"(?:" + _APART + TYPE + rb")+" + _APART + _DIGIT, True),
         ("pair", rb"[:=]\s{0,4}\\*[\"'](?:x[_-]|(?:credit|payment)?[_. -]?card[._-])?" + _FIELD + rb"\\*[\"']", True),
         ("pair", rb"[\[,]\s{0,8}\\*[\"'](?:x-)?" + _FIELD + rb"\\*[\"']\s{0,4},\s{0,8}\\*[\"']?[0-9]", True),
-        ("pair", _FIELD + rb"[\"'\\]{0,4}[\s:=\[]{0,12}(?:/\*|//|<!--)", True),
+        ("pair", _FIELD + rb"[\"'\\]{0,4}[\s:=\[>]{0,12}(?:/\*|//|<!--)", True),
         ("pair", rb"<!ENTITY", True),
         ("pair", rb"[0-9](?:\]\]>)?<!\[CDATA\[[0-9 -]|[0-9]\]\]>[0-9]|[0-9]<\?[^>]{0,64}\?>[0-9]", True),
         ("table", _CELL_BEGINS + _FIELD + _CELL_ENDS, True),

@@ -8,6 +8,7 @@ Source: PCI DSS 4.0.1, 3.3.1 (sensitive authentication data is removed whole), 3
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
@@ -19,6 +20,8 @@ Style = Literal["mask", "last4", "remove", "fingerprint"]
 Numbers = Literal["string", "zero"]
 
 REMOVED = b"***"
+_BLANKS = re.compile(rb"/\*[^*]*+\*/|//[^\n]*+(?:\n|\Z)|\s++")
+"""What stands between the marks of JSON, comments included."""
 
 
 def redact(body: bytes, findings: Sequence[Finding], style: Style, numbers: Numbers = "string") -> bytes | None:
@@ -100,8 +103,8 @@ def _is_number(view: View) -> bool:
     if view.peel.codec or view.peel.framed:
         return True
     start, end = view.peel.hook.locate(0, len(view.data))
-    before = view.parent.data[max(0, start - 64) : start].rstrip()[-1:]
-    after = view.parent.data[end : end + 64].lstrip()[:1]
+    before = _BLANKS.sub(b"", view.parent.data[max(0, start - 64) : start])[-1:]
+    after = _BLANKS.sub(b"", view.parent.data[end : end + 64])[:1]
     return before in (b"", b":", b",", b"[") and after in (b"", b",", b"]", b"}") and bool(before) == bool(after)
 
 

@@ -88,7 +88,7 @@ DECODERS: tuple[Row, ...] = (
     Row("charset", _charset.peel, ("utf-16", "utf-32", "cp932", "euc-jp", "iso-2022-jp", "<python codec>")),
     Row("multipart", multipart.peel, _PART_TRAIL, structural=True),
     Row("json", json_text.peel, ("json-escape",), structural=True),
-    Row("xml", xml_text.peel, ("html",), structural=True),
+    Row("xml", xml_text.peel, ("html", "entity"), structural=True),
     Row("office", office.peel, ("office",)),
     Row("form", form.peel, ("percent",), structural=True),
     Row("php", php.peel, (), structural=True),

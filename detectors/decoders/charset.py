@@ -47,6 +47,7 @@ _FULLWIDTH_DIGITS = (
     (re.compile(rb"(?:\x82[\x4f-\x58]){3}|(?:[0-9]\x81[\x40\x5b-\x5d\x7c]){2}"), "cp932"),
     (re.compile(rb"(?:\xa3[\xb0-\xb9]){3}|(?:[0-9]\xa1[\xa1\xbc-\xbe\xdd]){2}"), "euc_jp"),
 )
+_UTF8_DIGITS = re.compile(rb"(?:\xef\xbc[\x90-\x99]){3}|[0-9](?:\xc2\xa0|\xe2\x80[\x80-\xaf]|\xe3\x80\x80)[0-9]")
 _HALF_KANA = re.compile("[\uff61-\uff9f]")
 _PARAMETER = re.compile(r"""(?:^|[;,])\s*([^\s=;,"]+)\s*=\s*("(?:[^"\\]|\\.)*+"|[^;,]*)""")
 _XML_ENCODING = re.compile(rb"""\s*+<\?xml[^>]{0,128}?encoding\s*=\s*["']([A-Za-z0-9._-]{1,32})["']""")
@@ -173,13 +174,31 @@ def _choose(data: bytes, codec: str | None) -> str:
     return wide.sniff(data) or codec
 
 
+def _as_well(data: bytes, codec: str, ask: Ask) -> Iterator[Peel | Gap]:
+    """What else bytes may be that have been read as ``codec``: an ASCII-like charset, or ``""`` for UTF-8."""
+    if codec in wide.CODECS or codec.startswith("iso2022_jp") or (codec and not _reads_as_utf8(_ALL_ASCII, codec)):
+        return
+    if iso2022jp.ESCAPE.search(data):
+        yield from iso2022jp.peel_islands(data, ask)
+    if data.isascii():
+        return
+    if codec and (_is(data, "utf-8") or _UTF8_DIGITS.search(data)):
+        yield Peel("", data, side_by_side(0, len(data)))
+    seen = _japanese(data) if codec and b"\0" not in data else codec
+    others = {seen, *(other for digits, other in _FULLWIDTH_DIGITS if digits.search(data))}
+    for other in sorted(others - {"", codec}):
+        yield _multibyte(data, other, ask)
+
+
 def peel_charset(data: bytes, charset: str | None, ask: Ask) -> Iterator[Peel | Gap]:
     """The view as UTF-8, where it is in another charset: as declared, or as its bytes say ("" for none declared).
 
     Bytes that already read the same in UTF-8 give nothing. A label that names no charset gives a Gap
-    ``unknown-charset``, and the bytes are still asked what they are. UTF-16 that nobody declared may be a part only, or
-    change its alignment half-way: what the whole does not cover is yielded in runs. Under a label that would make
-    ASCII unreadable the bytes are yielded as they stand, too: a reader that ignores the label sees those.
+    ``unknown-charset``, and the bytes are still asked what they are. Labels lie, and bodies are put together from
+    several sources: bytes that are sound UTF-8, that the other Japanese charset fits, or that have full-width digits in
+    another one, are read as that, too. UTF-16 that nobody declared may be a part only, or change its alignment
+    half-way: what the whole does not cover is yielded in runs. Under a label that would make ASCII unreadable the bytes
+    are yielded as they stand, too: a reader that ignores the label sees those.
     """
     declared = codec_for(charset) if charset and charset.strip() else ""
     if not data:
@@ -196,6 +215,7 @@ def peel_charset(data: bytes, charset: str | None, ask: Ask) -> Iterator[Peel | 
         yield _multibyte(data, codec, ask) if codec in _UNITS else _other(data, codec, ask)
     if lies:
         yield Peel("", data, side_by_side(0, len(data)))
+    yield from _as_well(data, codec, ask)
     if declared not in wide.CODECS and b"\0" in data:
         yield from wide.peel_runs(data, ask, codec)
 

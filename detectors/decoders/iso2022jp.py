@@ -17,13 +17,13 @@ from detectors.decoders.offsets import Chain, OffsetMap, side_by_side
 from detectors.decoders.weaver import REPLACEMENT, Weaver
 from detectors.model import Ask, Edit, Gap, Peel
 
-ESCAPE = re.compile(rb"\x1b(?:\([BJHI]|\$\(?[@BD])")
-"""Switches to a character set."""
+ESCAPE = re.compile(rb"\x1b(?:\([BJHI]|\$\(?[@A-DO-Q])")
+"""Switches to a character set. Those of China, Korea and JIS X 0213 have their digits where JIS X 0208 has them."""
 
 _SWITCH_OR_LINE_END = re.compile(ESCAPE.pattern + rb"|\n")
-_OPEN_LINE = re.compile(rb"\x1b(?:\(I|\$\(?[@BD])[^\x1b\n]*+\n")
+_OPEN_LINE = re.compile(rb"\x1b(?:\(I|\$\(?[@A-DO-Q])[^\x1b\n]*+\n")
 
-_ISLAND = re.compile(rb"(?:" + ESCAPE.pattern + rb")[\x00-\x7f]*+")
+_ISLAND = re.compile(rb"[\x00-\x7f]++")
 _ASCII = b"\x1b(B"
 _SINGLE = frozenset({_ASCII, b"\x1b(J", b"\x1b(H"})
 _KANA_MODE = b"\x1b(I"
@@ -128,7 +128,7 @@ def peel(data: bytes, ask: Ask) -> Iterator[Peel | Gap]:
 
 
 def peel_islands(data: bytes, ask: Ask) -> Iterator[Peel | Gap]:
-    """The seven-bit stretches behind escape sequences, one child each, in bytes that are not seven-bit as a whole: text
+    """The seven-bit stretches with escape sequences, one child each, in bytes that are not seven-bit as a whole: text
     with a stray byte, or a picture in which three bytes look like an escape sequence."""
     for n, island in enumerate(_ISLAND.finditer(data)):
         if not n & 255:

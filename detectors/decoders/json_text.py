@@ -1,7 +1,8 @@
 r"""Strings, numbers and keys of JSON, NDJSON and JSON inside log lines.
 
-Evasion: a number spelled ``\u0034\u0031``, a number as a *key*, ``4.111111111111111e15``, JSON behind a log prefix,
-nesting so deep that a recursive parser gives up. The tokenizer never recurses and reads on through broken JSON.
+Evasion: comments between a name and its value (JSON5, JSONC); a number spelled ``\u0034\u0031``, a number as a *key*,
+``4.111111111111111e15``, JSON behind a log prefix, nesting so deep that a recursive parser gives up. The tokenizer
+never recurses and reads on through broken JSON.
 Limits: output ≤ input; a path shows 64 levels at the most.
 Paths: ``$.a[0].b``, odd names as ``$['a b']``. Where each line is a document (NDJSON, log lines) the line comes first,
 counted from 0: ``[3].$.a``. Of documents without line ends between them, the second is ``[1]``.
@@ -19,16 +20,18 @@ from detectors.decoders.weaver import near, weave
 from detectors.model import Ask, Gap, Peel
 
 _TOKEN = re.compile(
-    rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)("?)(\s*+:)?'  # 1 string, 2 its end (missing at the end of the data), 3 it is a key
+    rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)("?)(\s*+(?:/\*[^*]{0,256}+\*/\s*+){0,4}+:)?'
+    # 1 string, 2 its end (missing at the end of the data), 3 it is a key
     rb"|(-?[0-9][0-9A-Za-z.+-]*+)"  # 4
     rb"|([\[{])|([\]}])"  # 5, 6
-    rb"|([A-Za-z_$]++)",  # 7: true, false, null and what is none of JSON; each is an element of its array
+    rb"|([A-Za-z_$]++)"  # 7: true, false, null and what is none of JSON; each is an element of its array
+    rb"|(/[/*])",  # 8: a comment begins
     re.DOTALL,
 )
-_STRING, _KEY, _NUMBER, _OPEN, _CLOSE = 2, 3, 4, 5, 6
+_STRING, _KEY, _NUMBER, _OPEN, _CLOSE, _COMMENT = 2, 3, 4, 5, 6, 8
 
-_ENDS = re.compile(rb"\s*+(?:[,\]}]|\Z)")
-_BEFORE_ELEMENT = re.compile(rb"[\[,]\s*+\Z")
+_ENDS = re.compile(rb"\s*+(?:[,\]}]|/[/*]|\Z)")
+_BEFORE_ELEMENT = re.compile(rb"[\[,](?:\s++|/\*[^*]*+\*/|//[^\n]*+\n)*+\Z")
 
 _START = re.compile(rb"(?:\xef\xbb\xbf|\x1e|\s)*+(?=[\[{]|\"(?s:.*)\"\s*+\Z)")
 _EMBEDDED = re.compile(rb"\{\s*+\"")
@@ -46,10 +49,26 @@ def _string(data: bytes, span: tuple[int, int], path: str, key: str, ask: Ask) -
     return Peel("", data[span[0] : span[1]], side_by_side(*span, escape), path, key)
 
 
+def _tokens(data: bytes, start: int, end: int, nest: Nest) -> Iterator[re.Match[bytes]]:
+    """Each token, those in comments left out. In text that only begins like JSON ``//`` begins no comment."""
+    at = start
+    while at < end:
+        for token in _TOKEN.finditer(data, at, end):
+            if token.lastindex != _COMMENT:
+                yield token
+            elif not nest.in_text:
+                line = token[8] == b"//"
+                behind = data.find(b"\n" if line else b"*/", token.end(), end)
+                at = end if behind < 0 else behind + (1 if line else 2)
+                break
+        else:
+            return
+
+
 def _values(data: bytes, start: int, end: int, document: str, ask: Ask) -> Iterator[Peel]:
     nest = Nest(data, document)
     after_key = False
-    for n, token in enumerate(_TOKEN.finditer(data, start, end)):
+    for n, token in enumerate(_tokens(data, start, end, nest)):
         if not n & 1023:
             ask.budget.check_time()
         kind = token.lastindex

@@ -26,6 +26,11 @@ _MARKS = (
     ("utf-16-be", b"\xfe\xff"),
 )
 _LIKE_WIDTH = re.compile("([\x00-\x7f]+)|([\x80-\u07ff]+)|([\u0800-\uffff]+)|[\U00010000-\U0010ffff]+")
+_FULL_WIDTH = (
+    (re.compile(rb"(?s:..)*?(?:[\x10-\x19]\xff){8}"), "utf-16-le"),
+    (re.compile(rb"(?s:..)*?(?:\xff[\x10-\x19]){8}"), "utf-16-be"),
+)
+"""Full-width digits, in text that hardly has a NUL. Other pairs of bytes are not taken for UTF-16 without a mark."""
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _RUN = re.compile(rb"(\0?)([\t\n\r -~](?:\0[\t\n\r -~]){7,}+)(\0?)")
 
@@ -65,8 +70,10 @@ def sniff(data: bytes) -> str:
         if data.startswith(mark) and ("32" not in codec or _is_utf32(data[4:], little=codec.endswith("le"))):
             return codec
     nuls = data.count(0)
-    if len(data) < 4 or nuls * 5 < len(data) or nuls == len(data):
+    if len(data) < 4 or nuls == len(data):
         return ""
+    if nuls * 5 < len(data):
+        return next((codec for digits, codec in _FULL_WIDTH if digits.match(data)), "")
     if nuls <= 3 and data.endswith(bytes(nuls)) and data.isascii():
         return ""  # a text with its terminator
     if _is_utf32(data, little=True):

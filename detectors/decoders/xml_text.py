@@ -1,8 +1,9 @@
 """Text, attributes, CDATA and comments of XML and HTML.
 
-Evasion: a number that markup splits where a parser joins it again: references, CDATA sections, comments. Entities of a
-DTD can hold a number in pieces too; they are not expanded (nor is anything fetched), so declaring one is a Gap.
-Limits: output ≤ input; a path shows 32 levels. Tags that are never closed end with their parent.
+Evasion: a number that markup splits where a parser joins it again: references, CDATA sections, comments, instructions;
+entities that the DTD declares. Nothing is ever fetched.
+Limits: output ≤ input, with entities in their places the room for it; a path shows 32 levels. Tags never closed end
+with their parent.
 Paths: ``/order/card/@no``. The name of a value is its tag or attribute without prefix. Of tags that say nothing
 themselves it is their ``name``, ``key`` or ``id``: ``<input name="cvv" value="…">``, ``<entry key="cvv">…</entry>``; or
 the text before them: ``<th>CVV</th><td>…</td>``, ``<key>cvv</key><string>…</string>``.
@@ -17,10 +18,10 @@ from dataclasses import dataclass
 
 from detectors.decoders import html
 from detectors.decoders.naming import LONGEST, name_of, segment
-from detectors.decoders.offsets import OffsetMap, side_by_side
+from detectors.decoders.offsets import OffsetMap, Whole, side_by_side
 from detectors.decoders.pairing import is_card_field, tells
 from detectors.decoders.weaver import Weaver, near
-from detectors.model import Ask, Edit, Gap, Peel
+from detectors.model import Ask, Edit, Gap, Peel, apply_edits
 
 _TOKEN = re.compile(
     rb"<!--(.*?)(?:-->|\Z)"  # 1 comment
@@ -36,6 +37,8 @@ _COMMENT, _CDATA, _TEXT, _CLOSE, _OPEN, _LESS_THAN = 1, 2, 3, 4, 6, 7
 _ATTRIBUTE = re.compile(rb"([^\s=/\"'<>]++)\s*+=\s*+(?:\"([^\"<]*+)|'([^'<]*+)|([^\s\"'<>]++))")
 _STARTS = re.compile(rb"(?:\xef\xbb\xbf)?\s*+<[A-Za-z_!?]")
 _ENTITY = re.compile(rb"<!ENTITY\b", re.IGNORECASE)
+_SIMPLE_ENTITY = re.compile(rb"<!ENTITY\s++([\w:.-]++)\s++(?:\"([^\"]*+)\"|'([^']*+)')\s*+>")
+_REFERENCE = re.compile(rb"&([A-Za-z_:][\w:.-]*+);")
 _NAMING = frozenset({b"name", b"key", b"id"})
 _NAMED = frozenset({b"value", b"content"})
 _SAY_NOTHING = frozenset(
@@ -211,11 +214,41 @@ def _values(data: bytes, ask: Ask) -> Iterator[Peel]:
     yield from _text(data, parts, tree, ask)
 
 
+def _expanded(data: bytes, ask: Ask) -> Peel | Gap | None:
+    """The document behind its DTD with the DTD's own entities in their places, ``None`` where none is used. Entities
+    made of others, of parameters, or of what stands elsewhere are never resolved: they are a Gap."""
+    entities: dict[bytes, bytes] = {}
+    simple = list(_SIMPLE_ENTITY.finditer(data))
+    for entity in simple:
+        entities.setdefault(entity[1], entity[2] if entity[2] is not None else entity[3])
+    nested = any(b"%" in text or _REFERENCE.search(text) for text in entities.values())
+    if nested or len(simple) != len(_ENTITY.findall(data)):
+        return Gap("xml-entity", 0, len(data))
+    start = data.find(b"<", simple[-1].end())
+    used = [
+        (reference, entities[reference[1]])
+        for reference in _REFERENCE.finditer(data, max(start, 0))
+        if reference[1] in entities
+    ]
+    if not used:
+        return None
+    size = len(data) - start + sum(len(text) for _, text in used)
+    if size > ask.budget.room(len(data)):
+        return Gap("ratio", 0, len(data))
+    edits = [Edit(reference.start() - start, reference.end() - start, text) for reference, text in used]
+    text = apply_edits(data[start:], edits)
+    hook = Whole(used[0][0].start(), used[-1][0].end(), text, None)
+    return Peel("entity", text, hook, content_type="application/xml")
+
+
 def peel(data: bytes, ask: Ask) -> Iterator[Peel | Gap]:
-    """Each text, attribute and comment that was asked for."""
+    """Each text, attribute and comment that was asked for; and a document with entities of its own once more, with
+    these in their places."""
     declared = ask.content_type.lower().partition(";")[0]
     if not ("xml" in declared or "html" in declared or _STARTS.match(data)):
         return
     if _ENTITY.search(data):
-        yield Gap("xml-entity", 0, len(data))
+        expanded = _expanded(data, ask)
+        if expanded:
+            yield expanded
     yield from _values(data, ask)

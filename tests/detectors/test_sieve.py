@@ -77,6 +77,8 @@ ENCODED = {
     "en dash": ("4111\u20131111\u20131111\u20131111".encode(), "fullwidth"),
     "full width cp932": (FULL.encode("cp932"), "sjis"),
     "full width euc-jp": (FULL.encode("euc-jp"), "eucjp"),
+    "full width utf-16-le": (FULL.encode("utf-16-le"), "utf16le"),
+    "full width utf-16-be": (FULL.encode("utf-16-be"), "utf16be"),
     "full width iso-2022-jp": (FULL.encode("iso-2022-jp"), "iso2022jp"),
     "utf-16le": (N.encode("utf-16-le"), "utf16le"),
     "utf-16be": (N.encode("utf-16-be"), "utf16be"),

@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from detectors.decoders.charset import charset_of, codec_for, peel, peel_charset, sniff
 from detectors.model import Gap
+from detectors.redaction import redact
 from tests.detectors.decoders.peeling import MASKED, NUMBER, ask, few, holding, located, numbers, peels, put
 
 JAPANESE = "カード番号：４１１１−ｶﾅ é"
@@ -133,7 +134,7 @@ def test_utf16_that_changes_its_alignment():
     ],
 )
 def test_a_bad_byte_hides_nothing(charset, data, text):
-    (child,) = peels(peel_charset(data, charset, ask()))
+    child, *_ = peels(peel_charset(data, charset, ask()))
     assert text in child.data.decode()
     assert child.hook.locate(0, len(child.data)) == (0, len(data))
     if "4111" in text:
@@ -195,6 +196,57 @@ def test_round_trip(codec, before, number, after):
 )
 def test_the_charset_of_a_media_type(content_type, label):
     assert charset_of(content_type) == label
+
+
+FULL = NUMBER.translate({48 + d: 0xFF10 + d for d in range(10)})
+
+
+@pytest.mark.parametrize("label", ["", "utf-8", "shift_jis", "euc-jp", "iso-8859-1", "windows-1252", "us-ascii"])
+@pytest.mark.parametrize("codec", ["utf-8", "cp932", "euc_jp", "iso2022_jp", "utf-16-le", "utf-16-be"])
+def test_a_wrong_label_hides_nothing(inspector, codec, label):
+    kind = f"text/plain; charset={label}" if label else "text/plain"
+    for number in (FULL, NUMBER):
+        body = f"カード番号 {number}".encode(codec)
+        assert not inspector.quiet(body, kind)
+        (finding,) = inspector.inspect(body, kind).findings
+        if codec != "iso2022_jp":
+            assert body[finding.start : finding.end] == number.encode(codec)
+    body = '{"セキュリティコード": "123"}'.encode(codec)
+    kind = kind.replace("text/plain", "application/json")
+    (finding,) = inspector.inspect(body, kind).findings
+    assert (finding.path, body[finding.start : finding.end]) == ("$.セキュリティコード", "123".encode(codec))
+
+
+@pytest.mark.parametrize("label", ["", "shift_jis", "euc-jp", "utf-8"])
+@pytest.mark.parametrize("codec", ["cp932", "euc_jp", "utf-8"])
+@pytest.mark.parametrize("first", ["cp932", "euc_jp", "utf-8"])
+def test_several_charsets_in_one_body(inspector, first, codec, label):
+    body = "ご注文の番号テスト\n".encode(first) + f"番号 {FULL}".encode(codec)
+    kind = f"text/plain; charset={label}" if label else "text/plain"
+    (finding,) = inspector.inspect(body, kind).findings
+    assert body[finding.start : finding.end] == FULL.encode(codec)
+    assert not inspector.quiet(body, kind)
+
+
+@pytest.mark.parametrize("around", ["", "テスト "])
+@pytest.mark.parametrize("escape", [b"\x1b(B", b"\x1b(J", b"\x1b$B\x1b(B", b"\x1b(I\x1b(B"])
+@pytest.mark.parametrize("label", ["", "; charset=utf-8", "; charset=iso-2022-jp", "; charset=shift_jis"])
+def test_escape_sequences_in_the_midst_of_a_number(inspector, escape, label, around):
+    body = around.encode("utf-8") + escape.join((b"4111", b"11111111", b"1111"))
+    kind = f"text/plain{label}"
+    (finding,) = inspector.inspect(body, kind).findings
+    assert finding.end == len(body)
+    assert not inspector.quiet(body, kind)
+    out = redact(body, [finding], "mask")
+    assert out is not None
+    assert inspector.inspect(out, kind).findings == ()
+
+
+@pytest.mark.parametrize("switch", [b"$B", b"$@", b"$(D", b"$A", b"$(C", b"$(O", b"$(Q"])
+def test_full_width_digits_of_every_set(inspector, switch):
+    body = b"\x1b" + switch + b"#4" + b"#1" * 15 + b"\x1b(B"
+    assert not inspector.quiet(body)
+    assert len(inspector.inspect(body).findings) == (switch != b"$(D")
 
 
 def test_charsets_that_contradict_each_other_are_a_gap(inspector):

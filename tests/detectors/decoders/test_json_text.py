@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from detectors.decoders.json_nest import escape
 from detectors.decoders.json_text import peel
+from detectors.model import SECURITY_CODE
+from detectors.redaction import redact
 from tests.detectors.decoders.peeling import (
     MASKED,
     NUMBER,
@@ -228,3 +230,46 @@ def test_only_values_by_a_wanted_name_where_names_are_asked_for():
     assert set(got) >= {("$.exp", "exp", b"1230"), ("$.card.exp[0]", "exp", b"1"), ("$.card.exp[1]", "exp", b"2")}
     assert ("$.m.value", "exp", b"1230") in got
     assert not [field for field in got if field[1] in {"", "msg", "total"}]
+
+
+COMMENTS = {
+    b'{"cvv": /* card\'s "code */ "123"}': (28, 31),
+    b'{"cvv" /* x */ : "123"}': (18, 21),
+    b'{"cvv": // the "code, {\n "123"}': (26, 29),
+    b'{"a": 1, /* " */ "cvv": 123 // end\n}': (24, 27),
+    b'{"card": [/* one */ 1, // two\n {"cvv": "123"}]}': (40, 43),
+    b'{"url": "http://x/*", "cvv": "123"}': (30, 33),
+    b'{"a": http://x, "cvv": "123"}': (24, 27),
+    b'{"cvv": "123"} /* never ends': (9, 12),
+    b"{'cvv': '123',}": (9, 12),
+    b"{cvv: 123}": (6, 9),
+    b'{"a": NaN, "b": -Infinity, "cvv": "123",}': (35, 38),
+    b'{"cvv": "x", "cvv": "123"}': (21, 24),
+    b'{"cvv": "123", "cvv": "x"}': (9, 12),
+    b'\xef\xbb\xbf{"cvv": "123"}': (12, 15),
+    b'{"a":1}\r\n{"cvv":"123"}\r\n': (17, 20),
+    b'{"a":1}{"cvv":"123"}': (15, 18),
+    b')]}\',\n{"cvv":"123"}': (14, 17),
+    b'{"c\\u0076v": "123"}': (14, 17),
+}
+
+
+@pytest.mark.parametrize("body", COMMENTS)
+def test_what_lenient_readers_take_for_json(inspector, body):
+    """JSON5, JSONC, JSON Lines of Windows, and documents in a row."""
+    for data, width in ((body, 1), *((body.decode("utf-8-sig").encode(codec), int(codec[4:6]) // 8) for codec in WIDE)):
+        start, end = (offset * width for offset in COMMENTS[body])
+        if width > 1 and body.startswith(b"\xef"):
+            start, end = start - 3 * width, end - 3 * width
+        (finding,) = inspector.inspect(data, "application/json").findings
+        assert (finding.entity, finding.start, finding.end) == (SECURITY_CODE, start, end)
+        assert not inspector.quiet(data, "application/json")
+
+
+WIDE = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
+
+
+def test_a_number_behind_comments_stays_a_number(inspector):
+    body = b'{"cardNo": /* a */ 4111111111111112 /* b */, "x": [// c\n 1]}'
+    out = redact(body, inspector.inspect(body, "application/json").findings, "mask")
+    assert out == b'{"cardNo": /* a */ "411111******1112" /* b */, "x": [// c\n 1]}'

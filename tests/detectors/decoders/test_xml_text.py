@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.decoders.xml_text import peel
-from detectors.model import Gap
+from detectors.model import Edit, Gap
 from tests.detectors.decoders.peeling import (
     MASKED,
     NUMBER,
+    Plenty,
     ask,
     few,
     fields,
@@ -74,10 +75,67 @@ def test_only_decoded_values_enter_the_trail():
 
 
 @pytest.mark.parametrize(
-    "data", [b"<!DOCTYPE a [<!ENTITY x '4111'>]><a>&x;&x;</a>", b"<!doctype a [<!entity % x '4'>]>"]
+    "data",
+    [
+        b"<!doctype a [<!entity % x '4'>]>",
+        b"<!DOCTYPE a [<!ENTITY x SYSTEM 'file:///x'>]><a>&x;</a>",
+        b"<!DOCTYPE a [<!ENTITY x '41'><!ENTITY y '&x;&x;'>]><a>&y;</a>",
+        b"<!DOCTYPE a [<!ENTITY % p 'x'>%p;]><a/>",
+        b"<!DOCTYPE a [<!ENTITY x PUBLIC 'a' 'http://h/'>]><a>&x;</a>",
+        b"<!DOCTYPE a [<!ENTITY x '4' ",
+    ],
 )
 def test_an_entity_that_would_have_to_be_expanded_is_a_gap(data):
     assert gaps(peel(data, ask(XML))) == [Gap("xml-entity", 0, len(data))]
+
+
+@pytest.mark.parametrize(
+    ("dtd", "used", "inside"),
+    [
+        (b"<!ENTITY x '4111'><!ENTITY y \"1111\">", b"&x;&y;&x;&y;", b"4111111141111111"),
+        (b"<!ENTITY x '4111'><!ENTITY x '9'>", b"&x;1", b"41111"),
+        (b"<!ENTITY x '&#52;'>", b"&x;1", b"41"),
+        (b"<!ENTITY x '4'><!ATTLIST a b CDATA '1'>", b"&x;&amp;&unknown;", b"4&&unknown;"),
+    ],
+)
+def test_entities_of_the_dtd_are_put_in_their_places(dtd, used, inside):
+    data = b"<!DOCTYPE a [" + dtd + b"]><a>" + used + b"</a>"
+    expanded = peels(peel(data, ask(XML)))[0]
+    assert expanded.codec == "entity"
+    start, end = expanded.hook.locate(0, len(expanded.data))
+    assert data[start:end].startswith(b"&x;")
+    assert fields(peel(expanded.data, ask(XML)))[-1][-1] == inside
+    assert expanded.hook.wrap([Edit(0, 1, b"")]) is None
+
+
+def test_entities_that_nobody_uses_change_nothing():
+    data = b'<!DOCTYPE svg [<!ENTITY ns_svg "http://www.w3.org/2000/svg">]><svg><a>4</a></svg>'
+    assert fields(peel(data, ask(XML))) == [("/svg/a", "a", b"4")]
+
+
+def test_entities_have_as_much_room_as_other_decoders():
+    data = b"<!DOCTYPE a [<!ENTITY x '" + b"4" * 1000 + b"'>]><a>" + b"&x;" * 1000 + b"</a>"
+    items = list(peel(data, ask(XML, budget=Plenty(limit=100_000))))
+    assert gaps(items) == [Gap("ratio", 0, len(data))]
+
+
+@pytest.mark.parametrize(
+    ("body", "span"),
+    [
+        (b"<a><cvv><![CDATA[123]]></cvv></a>", (17, 20)),
+        (b"<a><cvv><!-- three digits -->123</cvv></a>", (29, 32)),
+        (b"<a><input value='123' name='cvv'/></a>", (17, 20)),
+        (b"<a>4111<![CDATA[11111111]]>1111</a>", (3, 31)),
+        (b"<a><![CDATA[41111111]]><![CDATA[11111111]]></a>", (12, 40)),
+        (b"<a>41111111<?x y?>11111111</a>", (3, 26)),
+        (b"<!DOCTYPE a [<!ENTITY x '41111111'>]><a>&x;11111111</a>", (40, 43)),
+        (b"<!DOCTYPE a [<!ENTITY x '123'>]><cvv>&x;</cvv>", (37, 40)),
+    ],
+)
+def test_what_a_parser_joins_is_found_and_what_markup_parts_from_its_name(inspector, body, span):
+    (finding,) = inspector.inspect(body, XML).findings
+    assert (finding.start, finding.end) == span
+    assert not inspector.quiet(body, XML)
 
 
 def test_only_what_the_hits_ask_for():
