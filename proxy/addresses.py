@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 
 
 def why_not_bound(error: Exception | None) -> str:
@@ -14,3 +15,13 @@ def why_not_bound(error: Exception | None) -> str:
     if error.errno and error.errno > 0:
         return os.strerror(error.errno)
     return os.strerror(errno.EADDRNOTAVAIL) if "could not bind" in str(error) else str(error)
+
+
+def try_bind(host: str, port: int) -> None:
+    """Raises ``OSError`` if somebody listens on ``host:port`` already, also if it is one who would share it."""
+    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        with socket.socket(family, kind, protocol) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                trial.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            trial.bind(address)

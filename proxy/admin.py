@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from aiohttp import web
@@ -17,8 +17,8 @@ Runner = web.AppRunner
 LISTENING = "listening"
 PASSED = "passed"
 
-Render = Callable[[str], tuple[bytes, str]]
-"""``PrometheusMeter.render``: the page and its content type, for an Accept header."""
+Render = Callable[[str], Awaitable[tuple[bytes, str]]]
+"""The page of metrics and its content type, for an Accept header."""
 
 
 class AdminError(Exception):
@@ -46,19 +46,19 @@ ENDPOINTS: Mapping[str, str] = {
 }
 
 
-def admin_app(*, render: Render, readiness: Callable[[], Readiness], host: str) -> web.Application:
+def admin_app(*, render: Render, readiness: Callable[[], Awaitable[Readiness]], host: str) -> web.Application:
     """The application. ``host`` is the address it will listen on: on a loopback address it answers only requests that
     name such a host, so that no web page can read it through a name of its own that points here (DNS rebinding)."""
 
     async def metrics(request: web.Request) -> web.Response:
-        body, content_type = render(request.headers.get("Accept", ""))
+        body, content_type = await render(request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def healthz(_: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
     async def readyz(_: web.Request) -> web.Response:
-        state = readiness()
+        state = await readiness()
         document = {"ready": state.ready, "lanes": dict(state.lanes), "self_check": state.self_check}
         return web.json_response(document, status=200 if state.ready else 503)
 

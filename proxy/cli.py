@@ -80,7 +80,7 @@ def _options(
 @app.command()
 def run(
     config: ConfigOption = Path("sekisho.yaml"),
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes to run; this version runs one.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that serve the lanes together.")] = 1,
 ) -> None:
     """Run the sidecar: open every lane of the policy and let no card data cross.
 

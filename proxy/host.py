@@ -63,8 +63,12 @@ class Adopts(Asked, Protocol):
 class Host:
     """All lanes of one policy. Use ``start``, then ``reload`` as often as you like, then ``drain``."""
 
-    def __init__(self, guard: Adopts, meter: Counts, *, workers: Workers | None = None) -> None:
-        """Reads the certificates that ``guard.policy`` names: raises ``TlsFileError``."""
+    def __init__(self, guard: Adopts, meter: Counts, *, workers: Workers | None = None, shared: bool = False) -> None:
+        """``shared``: other processes listen on the same addresses (SO_REUSEPORT).
+
+        Reads the certificates that ``guard.policy`` names: raises ``TlsFileError``.
+        """
+        self.shared = shared
         self._guard = guard
         self._workers = workers or Workers()
         self._table = Table(Rules.of(guard.policy), meter)

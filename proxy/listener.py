@@ -55,6 +55,8 @@ class Places(Protocol):
     hooks: LaneHooks
     snapshot: host_options.Options
     """The host's options, read once: the host copies a value each time it is asked for one."""
+    shared: bool
+    """Whether other processes listen on the same addresses; the kernel gives each connection to one of them."""
 
     def sit(self, lane: str) -> LaneSeat | None:
         """A place on a lane, or ``None`` when it is full. Who takes one must ``rise`` from it."""
@@ -80,7 +82,8 @@ class LaneInstance(AsyncioServerInstance[LaneMode]):
 
     async def listen(self, host: str, port: int) -> list[asyncio.Server]:  # type: ignore[override]
         """Opens them. Raises ``OSError``."""
-        return [await asyncio.start_server(self.handle_stream, host, port, backlog=BACKLOG)]
+        shared = self.manager.places.shared or None
+        return [await asyncio.start_server(self.handle_stream, host, port, backlog=BACKLOG, reuse_port=shared)]
 
     async def handle_stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:  # type: ignore[override]
         """Serves one client from its first byte to its last."""

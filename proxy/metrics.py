@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
 
+from proxy.metrics_sum import Counts, Summed
 from proxy.series import BOUNDS, OTHER, SERIES, STAGES, Series, gap_reason
 
 if TYPE_CHECKING:
@@ -95,18 +94,6 @@ class _Family[C: (Counter, Gauge, Histogram)]:
         """Stops exposing one child."""
         self._children.pop(values, None)
         self._collector.remove(*values)
-
-
-class _WithoutCreated(Collector):
-    """A registry's metrics without the ``_created`` samples, which double the size of every scrape."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._registry = registry
-
-    def collect(self) -> Iterator[Metric]:
-        for metric in self._registry.collect():
-            metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
-            yield metric
 
 
 class PrometheusMeter:
@@ -211,10 +198,13 @@ class PrometheusMeter:
     def policy_reload(self, result: str) -> None:
         self._reloads.child(result).inc()
 
-    def render(self, accept: str = "") -> tuple[bytes, str]:
-        """The page and its content type: OpenMetrics, with audit record ids as exemplars, if ``accept`` asks for it."""
+    def render(self, accept: str = "", others: Sequence[Counts] = ()) -> tuple[bytes, str]:
+        """The page and its content type: OpenMetrics, with audit record ids as exemplars, if ``accept`` asks for it.
+
+        ``others``: what other processes have counted, to be added.
+        """
         encode, content_type = choose_encoder(accept)
-        return encode(_WithoutCreated(self.registry)), content_type
+        return encode(Summed(self.registry, others)), content_type
 
 
 def _exemplar(record: str) -> dict[str, str] | None:

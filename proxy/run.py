@@ -27,7 +27,7 @@ from proxy.metrics import PrometheusMeter
 from proxy.policy import Policy, PolicyError, load
 from proxy.workers import return_large_blocks
 
-OK, BAD_INPUT, NO_START = 0, 2, 3
+OK, BAD_INPUT, NO_START, FAULT = 0, 2, 3, 70
 GRACE_SECONDS = 10.0
 """How long requests under way may take to finish after SIGTERM."""
 WATCH_SECONDS = 1.0
@@ -51,18 +51,11 @@ class Sidecar:
     guard: Guard
     self_check: str
 
-    def readiness(self, host: Host) -> Readiness:
-        """What /readyz answers."""
-        lanes = {lane: LISTENING if up else "not listening" for lane, up in host.listening().items()}
-        return Readiness(lanes=lanes, self_check=self.self_check)
-
 
 def main(policy_path: Path, workers: int = 1) -> int:
-    """Serves the policy until SIGTERM or SIGINT. Returns the exit code."""
+    """Serves the policy until SIGTERM or SIGINT; with more than one worker, as their supervisor. Returns the code."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("presidio-analyzer").setLevel(logging.WARNING)  # names each of its recognizers at start
-    if workers != 1:
-        return _refuse(BAD_INPUT, f"--workers {workers}: this version runs one process; leave --workers out")
     return_large_blocks()
     try:
         sidecar = build(policy_path)
@@ -71,7 +64,11 @@ def main(policy_path: Path, workers: int = 1) -> int:
     except AuditError as error:
         return _refuse(NO_START, str(error))
     try:
-        return asyncio.run(_serve(sidecar))
+        if workers == 1:
+            return asyncio.run(_serve(sidecar))
+        from proxy.supervisor import supervise  # noqa: PLC0415 - it is made of this module's parts
+
+        return supervise(sidecar, workers)
     except TlsFileError as error:
         return _refuse(BAD_INPUT, str(error))
     except (StartError, AdminError, AuditError) as error:
@@ -89,12 +86,18 @@ def build(policy_path: Path) -> Sidecar:
         audit = JsonLinesAudit(policy.audit.path, key)
     except (KeyFileError, RecognizerError) as error:
         raise BadInput(str(error)) from None
-    meter = PrometheusMeter(version=_version(), entities=inspector.team_entities)
+    meter = new_meter(inspector)
     guard = Guard(policy=policy, inspector=inspector, meter=meter, audit=audit)
-    return Sidecar(policy_path, inspector, meter, audit, guard, _self_check(inspector))
+    return Sidecar(policy_path, inspector, meter, audit, guard, self_check(inspector))
 
 
-def _self_check(inspector: Inspector) -> str:
+def new_meter(inspector: Inspector) -> PrometheusMeter:
+    """A meter that has counted nothing."""
+    return PrometheusMeter(version=_version(), entities=inspector.team_entities)
+
+
+def self_check(inspector: Inspector) -> str:
+    """``passed``, or why not."""
     try:
         inspector.self_check()
     except RuntimeError:
@@ -119,21 +122,21 @@ async def _serve(sidecar: Sidecar) -> int:
     try:
         admin = await _open(sidecar, host)
     except (StartError, AdminError):
-        _note_stop(sidecar)
+        note_stop(sidecar)
         raise
     for lane, (address, port) in host.addresses.items():
         logger.info("lane %s listens on %s:%d", lane, address, port)
-    watch = asyncio.create_task(_watch(sidecar.path, again))
+    watching = asyncio.create_task(watch(sidecar.path, again))
     reloads = asyncio.create_task(_reload(sidecar, host, again))
     await stop.wait()
     logger.info("stopping: requests under way have %.0f s", GRACE_SECONDS)
-    for task in (watch, reloads):
+    for task in (watching, reloads):
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
     await host.drain(GRACE_SECONDS)
     await admin.cleanup()
-    _note_stop(sidecar)
+    note_stop(sidecar)
     return OK
 
 
@@ -141,20 +144,33 @@ async def _open(sidecar: Sidecar, host: Host) -> Runner:
     """Opens the lanes, then the admin server. Raises ``StartError`` or ``AdminError``, with nothing left open."""
     listen = sidecar.guard.policy.admin.listen
     await host.start()
+
+    async def render(accept: str) -> tuple[bytes, str]:
+        return sidecar.meter.render(accept)
+
+    async def readiness() -> Readiness:
+        return readiness_of(host, sidecar.self_check)
+
     try:
-        app = admin_app(render=sidecar.meter.render, readiness=lambda: sidecar.readiness(host), host=listen.host)
+        app = admin_app(render=render, readiness=readiness, host=listen.host)
         return await serve_admin(app, listen.host, listen.port)
     except AdminError:
         await host.drain(0)
         raise
 
 
-def _note_stop(sidecar: Sidecar) -> None:
+def readiness_of(host: Host, checked: str) -> Readiness:
+    """What one process says of itself; ``checked``: the outcome of its self-check."""
+    return Readiness({lane: LISTENING if up else "not listening" for lane, up in host.listening().items()}, checked)
+
+
+def note_stop(sidecar: Sidecar) -> None:
+    """Records the end, if that can be done."""
     with contextlib.suppress(AuditError):
         sidecar.guard.note("stop")
 
 
-async def _watch(path: Path, changed: asyncio.Event) -> None:
+async def watch(path: Path, changed: asyncio.Event) -> None:
     """Sets ``changed`` whenever the file is another one than before."""
     last = _stamp(path)
     while True:
@@ -184,7 +200,7 @@ async def reload_once(sidecar: Sidecar, host: Host) -> bool:
     """Reads the policy file and puts it in force, whole; or changes nothing, says why and counts it."""
     try:
         policy = load(sidecar.path)
-        _check_fixed(sidecar.guard.policy, policy)
+        check_fixed(sidecar.guard.policy, policy)
         await host.reload(policy)
     except (PolicyError, BadInput, TlsFileError, StartError, AuditError) as error:
         sidecar.meter.policy_reload("error")
@@ -194,7 +210,8 @@ async def reload_once(sidecar: Sidecar, host: Host) -> bool:
     return True
 
 
-def _check_fixed(old: Policy, new: Policy) -> None:
+def check_fixed(old: Policy, new: Policy) -> None:
+    """Raises ``BadInput`` if ``new`` changes what can only be changed by a restart."""
     same = {
         "admin": old.admin == new.admin,
         "audit.path": old.audit.path == new.audit.path,

@@ -54,10 +54,10 @@ UPSTREAM_REASONS = frozenset({"refused", "unreachable", "timeout", "dns", "tls",
 STAGES = frozenset(
     {
         *("inspect", "review", "judge", "redact", "recheck", "record", "audit", "meter"),
-        *("timeout", "cancelled", "worker", "handler", "carry-out", "plane"),
+        *("timeout", "cancelled", "worker", "handler", "carry-out", "plane", "process"),
     }
 )
-"""Where in Sekisho something can fail: the guard's steps, then the planes'."""
+"""Where in Sekisho something can fail: the guard's steps, the planes', and ``process``: a worker process has died."""
 
 BOUNDS: Mapping[str, Mapping[str, frozenset[str]]] = {
     "": {
@@ -99,6 +99,8 @@ class Series:
     labels: tuple[str, ...]
     help: str
     buckets: tuple[float, ...] = ()
+    whole: bool = False
+    """Of the sidecar as a whole: several workers' values are not added up, their supervisor's counts."""
 
 
 SERIES: tuple[Series, ...] = (
@@ -188,6 +190,7 @@ SERIES: tuple[Series, ...] = (
         "",
         ("policy_id", "sha256", "mode"),
         "The policy in force; always 1.",
+        whole=True,
     ),
     Series(
         "sekisho_policy_reloads_total",
@@ -195,6 +198,7 @@ SERIES: tuple[Series, ...] = (
         "reloads",
         ("result",),
         "Policy files read after the start; result error means the former policy stays in force.",
+        whole=True,
     ),
     Series(
         "sekisho_audit_errors_total",
@@ -203,5 +207,5 @@ SERIES: tuple[Series, ...] = (
         (),
         "Audit records that could not be written.",
     ),
-    Series("sekisho_build_info", "gauge", "", ("version", "python"), "The running program; always 1."),
+    Series("sekisho_build_info", "gauge", "", ("version", "python"), "The running program; always 1.", whole=True),
 )

@@ -31,7 +31,7 @@ SOLE_IMPORTERS = {
         "proxy/run.py",
     ],
     "aiohttp": ["proxy/admin.py", "proxy/demo/*.py"],
-    "prometheus_client": ["proxy/metrics.py"],
+    "prometheus_client": ["proxy/metrics*.py"],
     "typer": ["proxy/cli.py"],
 }
 
@@ -44,6 +44,9 @@ PLANE = [
     "proxy.addon",
     "proxy.stock",
     "proxy.run",
+    "proxy.supervisor",
+    "proxy.member",
+    "proxy.worker_process",
     "proxy.cli",
     "proxy.demo*",
     "proxy.admin",
@@ -62,7 +65,7 @@ FORBIDDEN = {
     "proxy/policy*.py": [*PLANE, "proxy.guard", "proxy.judge", "proxy.gmo*", "proxy.audit", "proxy.metrics"],
     "proxy/judge.py": [*PLANE, "proxy.guard", "proxy.gmo*", "proxy.audit", "proxy.metrics"],
     "proxy/gmo*.py": [*PLANE, "proxy.guard", "proxy.judge", "proxy.policy*", "proxy.audit", "proxy.metrics"],
-    "proxy/metrics.py": [*PLANE, "proxy.guard", "proxy.gmo*"],
+    "proxy/metrics*.py": [*PLANE, "proxy.guard", "proxy.gmo*"],
     "proxy/audit*.py": [*PLANE, "proxy.guard", "proxy.gmo*"],
     "proxy/guard.py": PLANE,
 }

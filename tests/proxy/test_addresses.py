@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import errno
+import socket
 
 import pytest
 
-from proxy.addresses import why_not_bound
+from proxy.addresses import try_bind, why_not_bound
 
 
 @pytest.mark.parametrize(
@@ -19,3 +20,18 @@ from proxy.addresses import why_not_bound
 )
 def test_the_systems_words(error, why):
     assert why_not_bound(error) == why
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+def test_a_free_address(host, free_port):
+    port = free_port()
+    try_bind(host, port)
+    try_bind(host, port)  # nothing is left of the first time
+
+
+@pytest.mark.parametrize("shares", [False, True])
+def test_an_address_that_is_taken_is_not_free_though_it_could_be_shared(shares):
+    with socket.create_server(("127.0.0.1", 0), reuse_port=shares) as listening:
+        with pytest.raises(OSError, match="in use") as caught:
+            try_bind("127.0.0.1", listening.getsockname()[1])
+        assert caught.value.errno == errno.EADDRINUSE

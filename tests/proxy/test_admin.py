@@ -9,6 +9,7 @@ import pytest
 from proxy.admin import LISTENING, PASSED, AdminError, Readiness, admin_app, host_of, is_loopback, serve_admin
 from proxy.metrics import PrometheusMeter
 
+METER = PrometheusMeter(version="1.2.3")
 READY = Readiness({"app-logs": LISTENING, "gmo": LISTENING}, PASSED)
 
 
@@ -19,15 +20,23 @@ class Server:
         self.url = f"http://127.0.0.1:{port}"
         self.readiness = READY
 
+    async def ask(self):
+        return self.readiness
+
+
+async def ready():
+    return READY
+
+
+async def render(accept):
+    return METER.render(accept)
+
 
 @pytest.fixture
 async def server(free_port):
     port = free_port()
     state = Server(port)
-    meter = PrometheusMeter(version="1.2.3")
-    runner = await serve_admin(
-        admin_app(render=meter.render, readiness=lambda: state.readiness, host="127.0.0.1"), "127.0.0.1", port
-    )
+    runner = await serve_admin(admin_app(render=render, readiness=state.ask, host="127.0.0.1"), "127.0.0.1", port)
     yield state
     await runner.cleanup()
 
@@ -135,7 +144,7 @@ async def test_a_name_that_was_pointed_here_is_refused(server, client, name, sta
 
 async def test_off_loopback_any_name_is_served(client, free_port):
     port = free_port()
-    app = admin_app(render=PrometheusMeter().render, readiness=lambda: READY, host="0.0.0.0")
+    app = admin_app(render=render, readiness=ready, host="0.0.0.0")
     runner = await serve_admin(app, "127.0.0.1", port)
     try:
         async with client.get(f"http://127.0.0.1:{port}/healthz", headers={"Host": "sekisho.monitoring.svc"}) as answer:
@@ -146,7 +155,7 @@ async def test_off_loopback_any_name_is_served(client, free_port):
 
 async def test_a_taken_port_is_named(free_port):
     port = free_port()
-    app = admin_app(render=PrometheusMeter().render, readiness=lambda: READY, host="127.0.0.1")
+    app = admin_app(render=render, readiness=ready, host="127.0.0.1")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", port))
         taken.listen()
@@ -159,7 +168,7 @@ async def test_a_taken_port_is_named(free_port):
 
 
 async def test_an_address_of_another_machine_is_named(free_port):
-    app = admin_app(render=PrometheusMeter().render, readiness=lambda: READY, host="192.0.2.1")
+    app = admin_app(render=render, readiness=ready, host="192.0.2.1")
     with pytest.raises(AdminError, match=r"cannot listen on 192\.0\.2\.1:\d+: Cannot assign requested address"):
         await serve_admin(app, "192.0.2.1", free_port())
 

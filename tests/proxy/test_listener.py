@@ -5,7 +5,9 @@ import asyncio
 import pytest
 from mitmproxy.proxy.mode_specs import ProxyMode
 
+from proxy.host import Host, StartError
 from proxy.listener import LaneMode, mode_of
+from proxy.metrics import RecordingMeter
 from tests.e2e.origin import OK, get, origin, read_response, status_of
 from tests.e2e.plane import ScriptedGuard, lane, plane, policy, until
 
@@ -48,6 +50,23 @@ async def test_several_lanes_at_once(tmp_path):
                 writer.close()
                 assert server.requests == [get(f"/{name}")]
             assert [message.route.lane for message in running.guard.asked] == ["one", "one", "two", "two"]
+
+
+@pytest.mark.parametrize("shared", [False, True])
+async def test_an_address_is_shared_only_if_it_is_to_be(tmp_path, shared, free_port):
+    rules = policy(tmp_path, {"listen": f"127.0.0.1:{free_port()}", "upstream": "http://127.0.0.1:9"})
+    one, two = (Host(ScriptedGuard(rules), RecordingMeter(), shared=shared) for _ in range(2))
+    await one.start()
+    try:
+        if shared:
+            await two.start()
+            assert two.listening() == {"lane": True}
+        else:
+            with pytest.raises(StartError):
+                await two.start()
+    finally:
+        await one.drain(0)
+        await two.drain(0)
 
 
 async def test_a_full_lane_says_so(tmp_path):

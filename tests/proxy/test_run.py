@@ -113,9 +113,9 @@ def taken():
         yield f"127.0.0.1:{busy.getsockname()[1]}"
 
 
-def refused(capsys, tmp_path, *lanes, workers=1, **top):
+def refused(capsys, tmp_path, *lanes, **top):
     path = write_policy(tmp_path, policy_document(tmp_path, list(lanes), **top))
-    code = main(path, workers)
+    code = main(path)
     return code, capsys.readouterr().err
 
 
@@ -129,12 +129,6 @@ def test_a_taken_admin_port(tmp_path, capsys, taken):
     code, said = refused(capsys, tmp_path, LANE, admin={"listen": taken})
     assert code == NO_START
     assert taken in said
-
-
-def test_more_than_one_worker(tmp_path, capsys):
-    code, said = refused(capsys, tmp_path, LANE, workers=2)
-    assert code == BAD_INPUT
-    assert "--workers 2" in said
 
 
 @pytest.mark.parametrize("content", [b"", b"not pem"])

@@ -1,0 +1,78 @@
+"""What several processes have counted, as one page: counters, histograms and gauges are added up, sample by sample."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar, Sample
+
+from proxy.series import SERIES
+
+Row = tuple[str, Mapping[str, str], float, Sequence[object] | None]
+"""A sample's name, labels and value, and its exemplar (labels, value, time), if it has one."""
+Counts = Mapping[str, Sequence[Row]]
+"""Rows by metric. Plain values, that JSON keeps."""
+
+GAUGES = frozenset(row.name for row in SERIES if row.type == "gauge")
+WHOLE = frozenset(row.name.removesuffix("_total") for row in SERIES if row.whole)
+
+
+def counted(registry: CollectorRegistry) -> Counts:
+    """What is in ``registry``, without the ``_created`` samples, which double the size of every scrape."""
+    return {metric.name: [_row(sample) for sample in _samples(metric)] for metric in registry.collect()}
+
+
+def added(*counts: Counts) -> Counts:
+    """The sum. Of a sample's exemplars the newest stays."""
+    sums: dict[str, dict[tuple[object, ...], Row]] = {}
+    for one in counts:
+        for metric, rows in one.items():
+            known = sums.setdefault(metric, {})
+            for name, labels, value, exemplar in rows:
+                key = (name, *sorted(labels.items()))
+                _, _, before, former = known.get(key, (name, labels, 0.0, None))
+                known[key] = (name, labels, before + value, max(exemplar, former, key=_time))
+    return {metric: list(rows.values()) for metric, rows in sums.items()}
+
+
+def lasting(counts: Counts) -> Counts:
+    """What stays of the counts of a process that has ended: its gauges have ended with it."""
+    return {metric: rows for metric, rows in counts.items() if metric not in GAUGES}
+
+
+class Summed(Collector):
+    """The metrics of ``registry``, other processes' counts added to those that are not of the sidecar as a whole."""
+
+    def __init__(self, registry: CollectorRegistry, others: Sequence[Counts]) -> None:
+        self._registry = registry
+        self._others = others
+
+    def collect(self) -> Iterator[Metric]:
+        sums = added(counted(self._registry), *self._others)
+        for metric in self._registry.collect():
+            if metric.name in WHOLE:
+                metric.samples = _samples(metric)
+            else:
+                metric.samples = [_sample(row) for row in sums[metric.name]]
+            yield metric
+
+
+def _samples(metric: Metric) -> list[Sample]:
+    return [sample for sample in metric.samples if not sample.name.endswith("_created")]
+
+
+def _row(sample: Sample) -> Row:
+    exemplar = sample.exemplar
+    return sample.name, sample.labels, sample.value, exemplar and (exemplar.labels, exemplar.value, exemplar.timestamp)
+
+
+def _sample(row: Row) -> Sample:
+    name, labels, value, exemplar = row
+    return Sample(name, dict(labels), value, None, Exemplar(*exemplar) if exemplar else None)  # type: ignore[arg-type]
+
+
+def _time(exemplar: Sequence[object] | None) -> float:
+    return float(exemplar[2]) if exemplar and isinstance(exemplar[2], int | float) else 0.0

@@ -1,0 +1,287 @@
+"""``sekisho run --workers N``: one supervisor, and N processes forked from it that serve the same lanes.
+
+The supervisor carries no traffic. It reads every file and compiles every pattern once, in memory that the workers
+share; starts them, and again those that die; keeps their records, in one chain; tells them of a new policy; and answers
+on the admin address for all of them. The kernel gives each connection to one worker (SO_REUSEPORT).
+
+It must have no thread when it forks, and its event loop must not run: ``supervise`` steps out of the loop each time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import signal
+import socket
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from proxy.addresses import try_bind, why_not_bound
+from proxy.admin import LISTENING, PASSED, AdminError, Readiness, Runner, admin_app, serve_admin
+from proxy.audit import AuditError
+from proxy.channel import Asker, Gone, answer
+from proxy.handler import place
+from proxy.host import StartError
+from proxy.http_hooks import Rules
+from proxy.http_tls import TlsFileError
+from proxy.member import Member, fork
+from proxy.metrics_sum import Counts, added, lasting
+from proxy.policy import Lane, PolicyError, load
+from proxy.run import FAULT, GRACE_SECONDS, OK, BadInput, Sidecar, check_fixed, note_stop, watch
+
+START_SECONDS = 30.0
+"""How long a worker may take until it listens."""
+ANSWER_SECONDS = 10.0
+"""A worker that does not answer for so long is killed."""
+SCRAPE_SECONDS = 2.0
+"""How long the admin server waits for a worker."""
+TICK_SECONDS = 1.0
+"""How often a worker is asked what it has counted: so much of its counts may be lost when it dies."""
+DEATHS, DEATHS_SECONDS = 5, 60.0
+"""More deaths than so many per worker in so many seconds, and the supervisor gives up."""
+DELAY_SECONDS, DELAY_MOST = 0.1, 1.0
+"""How long it waits before it starts another worker after the first death, doubled with each one."""
+
+logger = logging.getLogger("sekisho")
+
+
+def supervise(sidecar: Sidecar, count: int) -> int:
+    """Serves with ``count`` workers until SIGTERM or SIGINT. Returns the exit code.
+
+    Raises ``StartError``, ``AdminError`` or ``AuditError`` when it cannot start.
+    """
+    gc.collect()
+    gc.freeze()  # or the collector would write to every page that the workers share
+    with asyncio.Runner(loop_factory=_Loop) as runner:
+        supervisor = Supervisor(sidecar, count)
+        runner.run(supervisor.open())
+        while (code := runner.run(supervisor.due())) is None:
+            supervisor.fork()
+        runner.run(supervisor.close())
+        return code
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """Looks names up without a thread."""
+
+    async def getaddrinfo(self, *given: Any, **named: Any) -> Any:
+        return socket.getaddrinfo(*given, **named)
+
+
+class Supervisor:
+    """See ``supervise``, which is how to use one."""
+
+    def __init__(self, sidecar: Sidecar, count: int) -> None:
+        self._sidecar = sidecar
+        self._count = count
+        self._loop: asyncio.AbstractEventLoop
+        self._members: list[Member] = []
+        self._departed: Counts = {}
+        self._deaths: deque[float] = deque()
+        self._due: asyncio.Queue[int | None] = asyncio.Queue()
+        self._code: int | None = None
+        """Set when the end has begun."""
+        self._all_up = False
+        self._changed = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._admin: Runner | None = None
+
+    # What ``supervise`` does, in this order.
+
+    async def open(self) -> None:
+        """Records the start, opens the admin server and asks for the first workers."""
+        loop = self._loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._end, OK)
+        loop.add_signal_handler(signal.SIGHUP, self._changed.set)
+        policy = self._sidecar.guard.policy
+        self._sidecar.guard.note("start")
+        try:
+            _check_free(policy.lanes)
+            listen = policy.admin.listen
+            app = admin_app(render=self.render, readiness=self.readiness, host=listen.host)
+            self._admin = await serve_admin(app, listen.host, listen.port)
+        except (StartError, AdminError):
+            note_stop(self._sidecar)
+            raise
+        self._tasks = [loop.create_task(watch(self._sidecar.path, self._changed)), loop.create_task(self._reloads())]
+        for _ in range(self._count):
+            self._due.put_nowait(None)
+
+    async def due(self) -> int | None:
+        """``None`` as soon as a worker is to be forked; the exit code when none is left and none is wanted."""
+        return await self._due.get()
+
+    def fork(self) -> None:
+        """Starts a worker, unless the end has begun meanwhile. The event loop must not be running."""
+        if self._code is None:
+            member = fork(self._sidecar)
+            self._members.append(member)
+            member.attending = self._loop.create_task(self._attend(member))
+
+    async def close(self) -> None:
+        """Closes the admin server and records the end."""
+        for task in self._tasks:
+            task.cancel()
+        if self._admin is not None:
+            await self._admin.cleanup()
+        note_stop(self._sidecar)
+
+    # For the admin server.
+
+    async def render(self, accept: str) -> tuple[bytes, str]:
+        """The metrics of all workers, of those that have died, and the supervisor's own."""
+        await asyncio.gather(*(self._count_up(member, SCRAPE_SECONDS) for member in self._members))
+        counts = [self._departed, *(member.counts for member in self._members)]
+        return self._sidecar.meter.render(accept, counts)
+
+    async def readiness(self) -> Readiness:
+        """Ready when every worker is."""
+        states = await asyncio.gather(*(_state(member) for member in self._members))
+        lanes = {}
+        for lane in self._sidecar.guard.policy.lanes:
+            up = sum(state.lanes.get(lane.name) == LISTENING for state in states)
+            lanes[lane.name] = LISTENING if up == self._count else f"listening in {up} of {self._count} workers"
+        checks = [self._sidecar.self_check, *(state.self_check for state in states)]
+        return Readiness(lanes, next((check for check in checks if check != PASSED), PASSED))
+
+    # A worker's life.
+
+    async def _attend(self, member: Member) -> None:
+        """From its birth to its death, which it survives whatever happens."""
+        keeping = self._loop.create_task(self._keep_records(member))
+        try:
+            await self._accompany(member)
+        except (Gone, TimeoutError) as error:
+            if isinstance(error, TimeoutError):
+                logger.error("worker %d does not answer and is killed", member.pid)
+                member.signal(signal.SIGKILL)
+        except Exception as error:  # noqa: BLE001 - nobody else would see to it
+            logger.error("worker %d is killed: %s", member.pid, place(error))
+            member.signal(signal.SIGKILL)
+        code = await member.ended()
+        keeping.cancel()
+        self._members.remove(member)
+        self._departed = added(self._departed, lasting(member.counts))
+        await self._bury(member, code)
+
+    async def _accompany(self, member: Member) -> None:
+        member.asker = await Asker.on(member.control)
+        await member.ask("state", START_SECONDS)
+        member.is_up = True
+        if not self._all_up and sum(other.is_up for other in self._members) == self._count:
+            self._all_up = True
+            for lane in self._sidecar.guard.policy.lanes:
+                logger.info("lane %s listens on %s in %d processes", lane.name, lane.listen, self._count)
+        while True:
+            member.counts = await member.ask("metrics", ANSWER_SECONDS)
+            await asyncio.sleep(TICK_SECONDS)
+
+    async def _bury(self, member: Member, code: int) -> None:
+        """Ends with the last one, or has another one started in its place."""
+        if self._code is None:
+            logger.error("worker %d has ended with %d", member.pid, code)
+            self._sidecar.meter.internal_error("process")
+            if not self._all_up:
+                self._end(code if code > 0 else FAULT)
+        if self._code is None:
+            now = self._loop.time()
+            self._deaths.append(now)
+            while self._deaths[0] < now - DEATHS_SECONDS:
+                self._deaths.popleft()
+            if len(self._deaths) > DEATHS * self._count:
+                logger.error("workers keep dying: giving up")
+                self._end(FAULT)
+            else:
+                await asyncio.sleep(min(DELAY_SECONDS * 2 ** (len(self._deaths) - 1), DELAY_MOST))
+        if self._code is None:
+            self._due.put_nowait(None)
+        elif not self._members:
+            self._due.put_nowait(self._code)
+
+    def _end(self, code: int) -> None:
+        """Has all workers finish what is under way, and ends with ``code``."""
+        if self._code is not None:
+            return
+        self._code = code
+        logger.info("stopping: requests under way have %.0f s", GRACE_SECONDS)
+        for member in self._members:
+            member.signal(signal.SIGTERM)
+        self._loop.call_later(GRACE_SECONDS + 5, self._kill_all)
+        if not self._members:
+            self._due.put_nowait(code)
+
+    def _kill_all(self) -> None:
+        for member in self._members:
+            member.signal(signal.SIGKILL)
+
+    # What workers need of it, and it of them.
+
+    async def _keep_records(self, member: Member) -> None:
+        await answer(member.records, self._keep)
+        member.signal(signal.SIGKILL)  # it could record nothing any more, if it is not gone already
+
+    async def _keep(self, event: Any) -> dict[str, str]:
+        """The id of the record, or why it was not kept. A policy is on record already when a worker comes to it."""
+        try:
+            if event["kind"] != "policy":
+                return {"id": self._sidecar.audit.append(event)}
+        except Exception as error:  # noqa: BLE001 - no record, whatever it was
+            return {"error": str(error) if isinstance(error, AuditError) else place(error)}
+        known = event["policy_sha256"] == self._sidecar.guard.policy.sha256
+        return {"id": ""} if known else {"error": "this policy is not in force"}
+
+    async def _count_up(self, member: Member, seconds: float) -> None:
+        with contextlib.suppress(Gone, TimeoutError):
+            member.counts = await member.ask("metrics", seconds)
+
+    async def _reloads(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            await self._reload()
+
+    async def _reload(self) -> None:
+        """Puts the policy file in force in all workers. One that fails is replaced, by one that begins with it."""
+        former = self._sidecar.guard.policy
+        try:
+            policy = load(self._sidecar.path)
+            check_fixed(former, policy)
+            Rules.of(policy)  # reads the certificates
+            _check_free([lane for lane in policy.lanes if lane.listen not in {lane.listen for lane in former.lanes}])
+            self._sidecar.guard.adopt(policy)
+        except (PolicyError, BadInput, TlsFileError, StartError, AuditError) as error:
+            self._sidecar.meter.policy_reload("error")
+            logger.error("policy not reloaded, the former one stays in force: %s", error)
+            return
+        await asyncio.gather(*(self._pass_on(policy.sha256, member) for member in self._members))
+        logger.info("policy %s is in force", policy.policy_id)
+
+    async def _pass_on(self, sha256: str, member: Member) -> None:
+        try:
+            if not (why := await member.ask(sha256, ANSWER_SECONDS)):
+                return
+        except (Gone, TimeoutError) as error:
+            why = type(error).__name__
+        logger.error("worker %d could not reload and is replaced: %s", member.pid, why)
+        member.signal(signal.SIGKILL)
+
+
+async def _state(member: Member) -> Readiness:
+    """What it says of itself; not ready, if it does not say."""
+    try:
+        return Readiness(**await member.ask("state", SCRAPE_SECONDS))
+    except (Gone, TimeoutError):
+        return Readiness(self_check=PASSED)
+
+
+def _check_free(lanes: Sequence[Lane]) -> None:
+    """Raises ``StartError`` if somebody listens on the address of one, who would get some of its connections."""
+    for lane in lanes:
+        try:
+            try_bind(lane.listen.host, lane.listen.port)
+        except OSError as error:
+            raise StartError(lane.name, str(lane.listen), why_not_bound(error)) from error

@@ -1,0 +1,100 @@
+"""One of several processes on the same lanes: serves them, and does what its supervisor asks.
+
+It was forked from the supervisor, whose memory it shares, and which keeps its records. When the supervisor is gone, it
+ends at once: nobody would record what it does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from dataclasses import asdict
+from typing import Any
+
+from proxy.audit import AuditError
+from proxy.channel import RelayedAudit, answer
+from proxy.guard import Guard
+from proxy.handler import place
+from proxy.host import Host, StartError
+from proxy.http_tls import TlsFileError
+from proxy.metrics_sum import counted
+from proxy.policy import PolicyError, load
+from proxy.run import BAD_INPUT, FAULT, GRACE_SECONDS, NO_START, OK, Sidecar, new_meter, readiness_of, self_check
+
+LOST = 1
+"""Exit code of a worker whose supervisor is gone."""
+
+logger = logging.getLogger("sekisho")
+
+
+def work(sidecar: Sidecar, control: socket.socket, records: socket.socket) -> int:
+    """Serves until SIGTERM. Returns the exit code. ``sidecar`` is the supervisor's, as it was when it forked."""
+    try:
+        asyncio.run(_Worker(sidecar, records).serve(control))
+    except TlsFileError as error:
+        return _refuse(BAD_INPUT, str(error))
+    except StartError as error:
+        return _refuse(NO_START, str(error))
+    except Exception as error:  # noqa: BLE001 - its message may hold data
+        return _refuse(FAULT, f"a fault in a worker: {place(error)}")
+    return OK
+
+
+class _Worker:
+    def __init__(self, sidecar: Sidecar, records: socket.socket) -> None:
+        self._path = sidecar.path
+        self._inspector = sidecar.inspector
+        self._meter = new_meter(sidecar.inspector)
+        audit = RelayedAudit(records)
+        self._guard = Guard(policy=sidecar.guard.policy, inspector=sidecar.inspector, meter=self._meter, audit=audit)
+        self._host = Host(self._guard, self._meter, shared=True)
+        self._self_check = self_check(sidecar.inspector)
+
+    async def serve(self, control: socket.socket) -> None:
+        """Until SIGTERM, and then as long as requests under way may take."""
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await self._host.start()
+        obeying = loop.create_task(self._obey(control))
+        await stop.wait()
+        await self._host.drain(GRACE_SECONDS)
+        obeying.cancel()
+
+    async def _obey(self, control: socket.socket) -> None:
+        try:
+            await answer(control, self._answer)
+            why = "the supervisor is gone"
+        except Exception as error:  # noqa: BLE001 - who cannot obey must not serve
+            why = place(error)
+        logger.error("a worker stops at once: %s", why)
+        os._exit(LOST)
+
+    async def _answer(self, question: Any) -> Any:
+        """``metrics``, ``state``, or the SHA-256 of a policy file to put in force: why not, or an empty answer."""
+        if question == "metrics":
+            return counted(self._meter.registry)
+        if question == "state":
+            return asdict(readiness_of(self._host, self._self_check))
+        return await self._reload(str(question))
+
+    async def _reload(self, sha256: str) -> str:
+        try:
+            policy = load(self._path)
+            if policy.sha256 != sha256:
+                return "the file has changed meanwhile"
+            await self._host.reload(policy)
+        except (PolicyError, TlsFileError, StartError, AuditError) as error:
+            return str(error)
+        return ""
+
+
+def _refuse(code: int, why: str) -> int:
+    sys.stderr.write(f"sekisho: {why}\n")
+    sys.stderr.flush()
+    return code

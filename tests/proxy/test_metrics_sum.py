@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from proxy.metrics import PrometheusMeter
+from proxy.metrics_sum import added, counted, lasting
+from tests.proxy.test_metrics import FINDING, MESSAGE, POLICY
+
+OPENMETRICS = "application/openmetrics-text; version=1.0.0"
+
+
+def meter(messages: int = 0, record: str = "") -> PrometheusMeter:
+    made = PrometheusMeter(version="1.2.3")
+    made.policy(POLICY)
+    made.connections("gmo", 2)
+    for _ in range(messages):
+        made.message(MESSAGE, "allow", 10, 0.003)
+        made.violation(MESSAGE, "retention", FINDING, "report", record)
+    return made
+
+
+def over_the_wire(one: PrometheusMeter):
+    return json.loads(json.dumps(counted(one.registry)))
+
+
+def values(page: bytes) -> dict[str, float]:
+    families = text_string_to_metric_families(page.decode())
+    return {
+        sample.name + str(sorted(sample.labels.items())): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def of(page: bytes, name: str) -> list[float]:
+    return [value for key, value in values(page).items() if key.startswith(name + "[")]
+
+
+def test_counters_histograms_and_gauges_add_up():
+    page, _ = meter(1).render("", [over_the_wire(meter(2)), over_the_wire(meter(3))])
+    assert of(page, "sekisho_messages_total") == [6]
+    assert of(page, "sekisho_inspected_bytes_total") == [60]
+    assert of(page, "sekisho_inspect_seconds_count") == [6]
+    assert of(page, "sekisho_inspect_seconds_sum") == [pytest.approx(0.018)]
+    assert [value for key, value in values(page).items() if key.startswith("sekisho_inspect_seconds_b")][-1] == 6
+    assert sorted(of(page, "sekisho_connections")) == [0, 6]
+    assert set(of(page, "sekisho_audit_errors_total")) == {0}
+
+
+def test_what_is_of_the_sidecar_as_a_whole_is_not_added():
+    worker = meter()
+    worker.policy_reload("ok")
+    page, _ = meter().render("", [over_the_wire(worker)] * 3)
+    assert of(page, "sekisho_policy_info") == [1]
+    assert of(page, "sekisho_build_info") == [1]
+    assert of(page, "sekisho_policy_reloads_total") == [0, 0]
+
+
+@pytest.mark.parametrize("accept", ["", OPENMETRICS])
+def test_a_sum_reads_like_the_page_of_one_process(accept):
+    """Buckets in order, and what only another process has counted in its place."""
+    summed = meter().render(accept, [lasting(over_the_wire(meter(4)))])
+    assert summed == meter(4).render(accept)
+
+
+def test_the_newest_exemplar_stays():
+    older = over_the_wire(meter(1, "aaaa"))
+    newer = over_the_wire(meter(1, "bbbb"))
+    for order in ([older, newer], [newer, older]):
+        page = meter().render(OPENMETRICS, order)[0]
+        assert b'audit_id="bbbb"' in page
+        assert b"aaaa" not in page
+
+
+def test_a_process_that_has_ended_leaves_its_counters_and_no_gauge():
+    left = lasting(over_the_wire(meter(2)))
+    page, _ = meter().render("", [left, left])
+    assert of(page, "sekisho_messages_total") == [4]
+    assert sorted(of(page, "sekisho_connections")) == [0, 2]
+    assert added(left, {}) == added({}, left)

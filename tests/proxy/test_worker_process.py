@@ -1,0 +1,156 @@
+"""One worker, in the test's own process, and the test as its supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+import threading
+from contextlib import asynccontextmanager
+
+import pytest
+
+from proxy import worker_process as module
+from proxy.admin import LISTENING, PASSED
+from proxy.channel import Asker, answer
+from proxy.policy import load
+from proxy.run import BAD_INPUT, FAULT, NO_START, build
+from proxy.worker_process import LOST, work
+from tests.e2e.origin import OK, exchange, origin, post, status_of
+from tests.sidecar import free_port, policy_document, write_policy
+
+CARD = post("/log", b'{"n": "5555555555554444"}')
+LANE = {"name": "logs", "upstream": "http://127.0.0.1:9", "role": "logging"}
+
+
+@pytest.fixture
+def sidecar(tmp_path):
+    def made(*lanes, **top):
+        found.append(build(write_policy(tmp_path, policy_document(tmp_path, list(lanes), **top))))
+        found[-1].audit.close()  # a worker must do without
+        return found[-1]
+
+    found = []
+    return made
+
+
+@asynccontextmanager
+async def worker(sidecar, keep):
+    """A serving one, whose records ``keep`` gets; gives whom to ask."""
+    (control, theirs), (records, their_records) = socket.socketpair(), socket.socketpair()
+    serving = asyncio.create_task(module._Worker(sidecar, their_records).serve(theirs))
+    keeping = threading.Thread(target=lambda: asyncio.run(answer(records, keep)))  # the worker's loop waits for it
+    keeping.start()
+    asker = await Asker.on(control)
+    try:
+        await asker.ask("state", 10)
+        yield asker
+    finally:
+        signal.raise_signal(signal.SIGTERM)
+        await serving
+        asker.close()
+        their_records.close()
+        await asyncio.to_thread(keeping.join)
+        await asyncio.sleep(0)
+        asyncio.get_running_loop().set_exception_handler(None)
+
+
+async def accept(_):
+    return {"id": "an-id"}
+
+
+async def test_it_serves_counts_and_hands_over_its_records(sidecar):
+    events = []
+
+    async def keep(event):
+        events.append(event)
+        return {"id": "an-id"}
+
+    async with origin() as server:
+        parts = sidecar({**LANE, "upstream": server.url})
+        port = parts.guard.policy.lanes[0].listen.port
+        async with worker(parts, keep) as asker:
+            assert await asker.ask("state", 5) == {"lanes": {"logs": LISTENING}, "self_check": PASSED}
+            assert await exchange(port, post("/log", b"{}")) == OK
+            response = await exchange(port, CARD)
+            assert status_of(response) == 403
+            assert b"an-id" in response
+            rows = (await asker.ask("metrics", 5))["sekisho_messages"]
+            assert sorted((row[1]["verdict"], row[2]) for row in rows if row[0] == "sekisho_messages_total") == [
+                ("allow", 1),
+                ("allow", 1),
+                ("block", 1),
+            ]
+        assert [event["kind"] for event in events] == ["retention"]
+        assert b"sekisho_messages_total{" not in parts.meter.render()[0]
+
+
+async def test_it_puts_in_force_the_policy_that_it_is_told_and_no_other(sidecar):
+    kinds = []
+
+    async def keep(event):
+        kinds.append(event["kind"])
+        return {"id": ""}
+
+    async with origin() as server:
+        parts = sidecar({**LANE, "upstream": server.url})
+        port = parts.guard.policy.lanes[0].listen.port
+        async with worker(parts, keep) as asker:
+            document = json.loads(parts.path.read_text())
+            parts.path.write_text(json.dumps(document | {"mode": "monitor"}))
+            assert await asker.ask("ab" * 32, 5) == "the file has changed meanwhile"
+            assert status_of(await exchange(port, CARD)) == 403
+            assert await asker.ask(load(parts.path).sha256, 5) == ""
+            assert await exchange(port, CARD) == OK
+            parts.path.write_text("{}")
+            assert "sekisho.yaml" in await asker.ask("ab" * 32, 5)
+    assert kinds == ["retention", "policy", "retention"]
+
+
+async def test_a_policy_that_is_not_on_record_is_not_put_in_force(sidecar):
+    async def keep(event):
+        return {"error": "this policy is not in force"}
+
+    async with origin() as server:
+        parts = sidecar({**LANE, "upstream": server.url})
+        async with worker(parts, keep) as asker:
+            document = json.loads(parts.path.read_text())
+            parts.path.write_text(json.dumps(document | {"mode": "monitor"}))
+            assert await asker.ask(load(parts.path).sha256, 5) == "this policy is not in force"
+            assert status_of(await exchange(parts.guard.policy.lanes[0].listen.port, CARD)) == 503
+
+
+@pytest.mark.parametrize("how", ["the supervisor dies", "the worker's own fault"])
+async def test_without_a_supervisor_it_ends_at_once(sidecar, monkeypatch, how):
+    ended = asyncio.Event()
+    codes = []
+    monkeypatch.setattr(module.os, "_exit", lambda code: (codes.append(code), ended.set()))
+    async with worker(sidecar(LANE), accept) as asker:
+        if how == "the supervisor dies":
+            asker.close()
+        else:
+            monkeypatch.setattr(module, "counted", None)
+            asker._writer.write(b'\0\0\0\x09"metrics"')
+        await asyncio.wait_for(ended.wait(), 5)
+    assert codes == [LOST]
+
+
+@pytest.mark.parametrize("case", ["port", "certificate", "fault"])
+def test_why_it_cannot_start(sidecar, capsys, monkeypatch, case, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        taken = f"127.0.0.1:{busy.getsockname()[1]}"
+        lane = {**LANE, "listen": taken if case == "port" else f"127.0.0.1:{free_port()}"}
+        parts = sidecar(lane)
+        pairs = socket.socketpair(), socket.socketpair()
+        if case != "port":
+            error = {"certificate": module.TlsFileError("ca.pem: no"), "fault": ValueError("5555555555554444")}[case]
+            monkeypatch.setattr(module, "Host", lambda *_, **__: (_ for _ in ()).throw(error))
+        code = work(parts, pairs[0][1], pairs[1][1])
+        for sock in (sock for pair in pairs for sock in pair):
+            sock.close()
+    said = capsys.readouterr().err
+    expected = {"port": (NO_START, taken), "certificate": (BAD_INPUT, "ca.pem: no"), "fault": (FAULT, "ValueError at")}
+    assert code == expected[case][0]
+    assert expected[case][1] in said
+    assert "5555" not in said
