@@ -182,7 +182,8 @@ SERIES: tuple[Series, ...] = (
         "counter",
         "errors",
         ("where",),
-        "Failures of Sekisho itself. Each one refused a message in enforce mode, except where=meter.",
+        "Failures of Sekisho itself. Each one refused a message in enforce mode, except where=meter; where=process: a "
+        "worker died.",
     ),
     Series(
         "sekisho_policy_info",
