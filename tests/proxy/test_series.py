@@ -70,7 +70,15 @@ def reasons_in(path: Path) -> Iterator[str]:
         if isinstance(node, ast.Call):
             name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
             arguments = node.args[GAP_CALLS[name] :][:1] if name in GAP_CALLS else []
-            for inner in (found for argument in arguments for found in ast.walk(argument)):
+            # Of ``"a" if x == "b" else "c"`` only what may come of it.
+            asked = {
+                id(part)
+                for found in arguments
+                for node in ast.walk(found)
+                if isinstance(node, ast.IfExp)
+                for part in ast.walk(node.test)
+            }
+            for inner in (found for argument in arguments for found in ast.walk(argument) if id(found) not in asked):
                 text = inner.value if isinstance(inner, ast.Constant) else ""
                 if isinstance(text, str) and len(text) > 1 and text[0] != "-":  # the rest of f"{fault}-protobuf"
                     yield text
