@@ -210,6 +210,9 @@ _ALIASES = {"x-gzip": "gzip", "x-deflate": "deflate"}
 _LABELS = frozenset({"gzip", "deflate", "br", "zstd"})
 _MAGIC = (
     (b"\x1f\x8b\x08", "gzip"),
+    (b"\x78\x01", "deflate"),
+    (b"\x78\x9c", "deflate"),
+    (b"\x78\xda", "deflate"),
     (b"\x28\xb5\x2f\xfd", "zstd"),
     (b"BZh", "bzip2"),
     (b"\xfd7zXZ\0", "xz"),

@@ -21,7 +21,8 @@ WINDOW = 240 * 1024
 TAIL = 16 * 1024
 """Bytes that are held back: what belongs together must be nearer than this."""
 _READ = 64 * 1024
-_SNIFF = 8
+_SNIFF = 262
+"""Bytes to the end of a tar's magic."""
 
 Kind = Literal["window", "line", "event", "grpc"]
 
@@ -35,12 +36,15 @@ _WHOLE_TYPES = re.compile(
 )
 _WHOLE_STARTS = (
     b"PK\x03\x04", b"PK\x05\x06", b"%PDF-", b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07", b"\xd0\xcf\x11\xe0\xa1\xb1",
-    b"PAR1", b"Obj\x01", b"ORC", b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff", b"{\\rtf",
+    b"PAR1", b"Obj\x01", b"ORC", b"PGDMP", b"{\\rtf", b"\x04\x22\x4d\x18", b"\xff\x06\0\0sNaPpY", b"\x1f\x9d",
+    b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff",
 )  # fmt: skip
+"""Archives, documents, columns, dumps, other compressions; UTF-16 and UTF-32."""
 _CHARSET = re.compile(r"charset\s*=\s*\"?\s*([^\s;\"]+)", re.IGNORECASE)
-_LINEWISE = frozenset({"utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin1", "windows-1252", "shift_jis",
-                       "shift-jis", "windows-31j", "cp932", "euc-jp", "iso-2022-jp"})  # fmt: skip
-"""Charsets in which no byte of another character is a line feed."""
+_WITH_ASCII = frozenset({"", "utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin1", "windows-1252"})
+"""Charsets in which no part of another character is an ASCII byte."""
+_LINEWISE = _WITH_ASCII | {"shift_jis", "shift-jis", "windows-31j", "cp932", "euc-jp", "iso-2022-jp"}
+"""Charsets in which no part of another character is a line feed."""
 _LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines",
                     "application/jsonlines", "application/json-seq", "application/stream+json"})  # fmt: skip
 
@@ -55,10 +59,14 @@ def kind_of(content_type: str) -> Kind:
     return "grpc" if media.startswith("application/grpc") and not media.startswith("application/grpc-web") else "window"
 
 
+def _charset_of(content_type: str) -> str:
+    found = _CHARSET.search(content_type)
+    return found[1].lower() if found else ""
+
+
 def can_be_cut(content_type: str, content_encoding: str) -> bool:
     """Whether a body under these labels can be read in pieces; how it begins may still say that it cannot."""
-    charset = _CHARSET.search(content_type)
-    if charset is not None and charset[1].lower() not in _LINEWISE:
+    if _charset_of(content_type) not in _LINEWISE:
         return False
     if kind_of(content_type) == "window" and _WHOLE_TYPES.match(content_type):
         return False
@@ -115,6 +123,7 @@ class Pieces:
         """Bytes that the codings have been given."""
         self._coding = coding_of(content_encoding)
         self._sniffed = self.kind != "window"
+        self._only_lines = _charset_of(content_type) not in _WITH_ASCII
         self._buffer = bytearray()
         """Decoded, and not passed on."""
         self._base = 0
@@ -165,17 +174,20 @@ class Pieces:
         """
         if self._over:
             return None
-        self._fill(self._seen + WINDOW + TAIL if self.kind == "window" else self._most)
-        whole = self._ended and not self._waiting and self._open is None
-        size, held = self._cut(whole=whole)
-        if not self._gap and not size and len(self._buffer) >= self._most:
-            self._gap = "piece-too-large"
-        if self._gap:
-            return Piece(self, bytes(self._buffer), 0, last=whole, gap=self._gap)
-        if not size and not whole:
-            return None
-        last = whole and not held and size == len(self._buffer)
-        return Piece(self, bytes(self._buffer[:size]), held, last=last, gap="")
+        while True:
+            want = self._seen + WINDOW + TAIL
+            self._fill(want)
+            whole = self._ended and not self._waiting and self._open is None
+            size, held = self._cut(whole=whole)
+            if not self._gap and not size and len(self._buffer) >= self._most:
+                self._gap = "piece-too-large"
+            if self._gap:
+                return Piece(self, bytes(self._buffer), 0, last=whole, gap=self._gap)
+            if size or whole:
+                last = whole and not held and size == len(self._buffer)
+                return Piece(self, bytes(self._buffer[:size]), held, last=last, gap="")
+            if len(self._buffer) < want:
+                return None
 
     def settle(self, piece: Piece, instead: bytes | None) -> bytes:
         """See ``Piece.passes``."""
@@ -238,7 +250,8 @@ class Pieces:
             return
         self._sniffed = True
         start = bytes(self._buffer[:_SNIFF])
-        if start.startswith(_WHOLE_STARTS) or (start[:1] == b"\0" and start[2:3] == b"\0"):
+        wide = start[:1] == b"\0" and start[2:3] == b"\0"
+        if start.startswith(_WHOLE_STARTS) or start[257:] == b"ustar" or wide:
             raise CodingError("body-too-large")
         inner = container_of(start)
         if inner is None:
@@ -256,16 +269,16 @@ class Pieces:
         """Bytes of the next piece, and how many of them are held back; 0 bytes: no piece yet."""
         if self.kind == "window":
             return self._cut_window(whole=whole)
-        if whole:
-            return len(self._buffer), 0
         if self.kind == "grpc":
-            return self._cut_grpc(), 0
+            return self._cut_grpc() or (len(self._buffer) if whole else self._no_cut()), 0
+        most = self._seen + WINDOW + TAIL
         if self.kind == "line":
-            return self._buffer.rfind(b"\n", self._seen) + 1 or self._no_cut(), 0
-        end = 0
-        for match in _EVENT_END.finditer(self._buffer, max(0, self._seen - 4)):
-            end = match.end()
-        return end or self._no_cut(), 0
+            end = self._buffer.rfind(b"\n", self._seen, most) + 1
+        else:
+            end = 0
+            for match in _EVENT_END.finditer(self._buffer, max(0, self._seen - 4), most):
+                end = match.end()
+        return end or (len(self._buffer) if whole and len(self._buffer) <= most else self._no_cut()), 0
 
     def _cut_window(self, *, whole: bool) -> tuple[int, int]:
         size = len(self._buffer)
@@ -274,7 +287,7 @@ class Pieces:
         end = min(size, self._seen + WINDOW + TAIL)
         if end < self._seen + WINDOW + TAIL and not whole:
             return 0, 0
-        cut = _boundary(self._buffer, self._seen, end - TAIL)
+        cut = _boundary(self._buffer, self._seen, end - TAIL, only_lines=self._only_lines)
         if cut:
             return end, end - cut
         if whole and end == size:
@@ -290,14 +303,17 @@ class Pieces:
         return size if 5 <= size <= len(self._buffer) else 0
 
     def _no_cut(self) -> int:
-        self._seen = len(self._buffer)
+        self._seen = min(len(self._buffer), self._seen + WINDOW + TAIL)
         return 0
 
 
-def _boundary(buffer: bytearray, start: int, before: int) -> int:
+def _boundary(buffer: bytearray, start: int, before: int, *, only_lines: bool) -> int:
     """The last offset from ``start`` to ``before`` in no encoded run, behind a line feed if one is near; or 0."""
-    line = buffer.rfind(b"\n", max(start, before - TAIL), before) + 1
-    return line or (start + kept if (kept := len(buffer[start:before].rstrip(_RUN))) else 0)
+    line = buffer.rfind(b"\n", start if only_lines else max(start, before - TAIL), before) + 1
+    if line or only_lines:
+        return line
+    kept = len(buffer[start:before].rstrip(_RUN))
+    return start + kept if kept else 0
 
 
 def _slices(data: bytes | bytearray) -> Iterator[bytes]:

@@ -93,7 +93,7 @@ def test_what_is_put_instead_goes_on(data, kind, size, instead):
         new = len(piece.data) - piece.held
         return re.sub(NUMBER, lambda found: instead if found.start() < new else found[0], piece.data)
 
-    data = b"text " + data  # nothing that must be read whole
+    data = b"text " * 60 + data  # nothing that must be read whole
     assert fed(Pieces(kind, "", Limits(body=10_000_000)), data, size, look) == data.replace(NUMBER, instead)
 
 
@@ -132,6 +132,34 @@ def test_what_has_no_end_within_the_limit_is_a_gap(kind, data):
     assert pieces.next() is None
 
 
+@pytest.mark.parametrize("charset", ["Shift_JIS", "euc-jp"])
+def test_text_in_which_a_byte_can_be_half_a_character_is_cut_at_lines_only(charset):
+    line = ("表示" * 20 + "\n").encode(charset)
+    pieces = Pieces(f"text/plain; charset={charset}", "", Limits())
+    pieces.take(line * 40)
+    pieces.end()
+    while (piece := pieces.next()) is not None:
+        piece.passes()
+        assert piece.out.decode(charset).endswith("\n")
+
+
+@pytest.mark.parametrize("kind", ["application/x-ndjson", "text/event-stream"])
+def test_many_at_once_come_in_pieces_of_bounded_size(kind):
+    line = b'data: {"a": 1}\n\n'
+    for data, coding in ((line * 400, ""), (gzip.compress(line * 400, mtime=0), "gzip")):
+        pieces = Pieces(kind, coding, Limits())
+        pieces.take(data)
+        pieces.end()
+        sizes, out = [], b""
+        while (piece := pieces.next()) is not None:
+            assert piece.data.endswith(b"\n") or not piece.data
+            sizes.append(len(piece.data))
+            piece.passes()
+            out += piece.out
+        assert max(sizes) <= 260
+        assert out == data
+
+
 def test_grpc_messages_come_one_by_one():
     messages = [b"\0\0\0\0\5hello", b"\0\0\0\0\0", b"\1\0\0\1\0" + b"x" * 256]
     pieces = Pieces("application/grpc+proto", "", LIMITS)
@@ -159,6 +187,7 @@ def test_a_bomb_is_a_gap_before_it_goes_off():
 
 STARTS = {
     "zip": b"PK\x03\x04", "pdf": b"%PDF-1.7", "7z": b"7z\xbc\xaf\x27\x1c", "utf-16": b"\xff\xfea\0", "utf-16be": b"\0a\0b",
+    "tar": b"name".ljust(257, b"\0") + b"ustar", "lz4": b"\x04\x22\x4d\x18", "pg_dump": b"PGDMP\x01",
     "ole": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
 }  # fmt: skip
 
