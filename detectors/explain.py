@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from detectors.crowds import AMONG_IDS, is_jan
 from detectors.decoders.naming import segment
 from detectors.inspector import Inspector
 from detectors.model import PAN, Finding, Gap, Limits, View
@@ -21,10 +22,12 @@ from detectors.recognition import Recognition, span_of
 from detectors.recognizers.pan import Assessment, assess
 from detectors.redaction import masked
 from detectors.sieve import Prefilter, Sieve
+from detectors.views import span_in
 from detectors.walk import Walk
 
 _ANY_DIGITS = Pattern(RECOGNIZE, rb"[0-9](?:[ ._+-]*[0-9]){9}")
 _UNSEEN = "the sieve does not point here"
+_JAN = "a JAN code among others"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +110,16 @@ def _lower(content_type: str) -> str:
 
 
 def _same(finding: Finding, view: View, start: int, end: int) -> bool:
-    same_place = (finding.path, finding.trail) == (view.path, view.trail)
-    return finding.entity == PAN and same_place and (finding.leaf_start, finding.leaf_end) == (start, end)
+    """Whether the finding is of these digits: in this view, or in a line of it read under its name."""
+    if finding.entity != PAN or finding.trail != view.trail:
+        return False
+    here = finding.path == view.path and (finding.leaf_start, finding.leaf_end) == (start, end)
+    return here or (not view.path and finding.leaf is not None and span_in(finding, view) == (start, end))
 
 
 def _told(finding: Finding, notes: _Notes) -> Candidate:
     own = next((item for view, item, start, end in notes.assessed if _same(finding, view, start, end)), None)
-    doubts = {*(own.failed if own else ()), *(finding.leaf.doubts if finding.leaf is not None else ())}
+    doubts = {AMONG_IDS, *(own.failed if own else ()), *(finding.leaf.doubts if finding.leaf is not None else ())}
     passed = tuple(word for word in finding.why if word not in doubts)
     outweighed = tuple(f"{word}, outweighed by the key" for word in ("issuer", "luhn") if word not in passed)
     return Candidate(
@@ -137,7 +143,8 @@ def _dropped(view: View, item: Assessment, start: int, end: int, findings: Seque
     over = next((f for f in findings if f.start < last and f.end > first and f.path == view.path), None)
     reasons = item.failed
     if item.verdict != "none":
-        reasons = (f"part of the {over.entity} found there" if over is not None else _UNSEEN, *reasons)
+        unsaid = _JAN if is_jan(item.shape.digits) else _UNSEEN
+        reasons = (f"part of the {over.entity} found there" if over is not None else unsaid, *reasons)
     return Candidate(
         PAN,
         item.brand,

@@ -15,6 +15,7 @@ from functools import lru_cache
 from itertools import chain
 
 from detectors.budget import Purse
+from detectors.crowds import weigh
 from detectors.decoders import (
     archive,
     base32,
@@ -277,11 +278,8 @@ class Walk:
             claimed += spans if structure is not lines.peel else ()  # text still, and read as such with what is around
             self._beside(view, structure, known)
         taken = Cover(claimed)
-        free = {kind: [end for end in ends if end not in taken] for kind, ends in by_kind.items()}
-        if "html" in by_kind and b"&#" in view.data:
-            free["html"] = by_kind["html"]  # what a form takes for its separators are references in text
-        if "markup" in by_kind:
-            free["markup"] = by_kind["markup"]  # what cuts a number cuts it into values
+        across = {"markup", *(("html",) if b"&#" in view.data else ())}  # what a structure takes for its own marks
+        free = {kind: [end for end in ends if kind in across or end not in taken] for kind, ends in by_kind.items()}
         _escaped_too(free, view.data)
         parts: list[tuple[int, int]] = []
         for kind, decoder in TRANSFORMS:
@@ -295,6 +293,7 @@ class Walk:
             self.findings += self._recognition.look(view, label, free[RECOGNIZE], self._purse)
         if team is not None and (not team or any(end not in taken for end in team)):
             self.findings += self._recognition.team(view)
+        self.findings[known:] = weigh(view, self.findings[known:])
 
     def _beside(self, view: View, structure: Decoder, known: int, hits: Sequence[int] | None = None) -> None:
         """Expiry, holder name and bare codes among the siblings of a card number just found in ``view``: behind the
