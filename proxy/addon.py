@@ -28,12 +28,15 @@ from proxy.message import Action, Decision, Direction, Message
 from proxy.pieces import Piece
 from proxy.policy import Lane, Policy, Route
 from proxy.refusals import REFUSALS, problem, restated
-from proxy.workers import Workers
+from proxy.workers import Overloaded, Workers
 
 INLINE_BYTES = 256 * 1024
 """Bodies up to this size are sieved on the event loop, where a pass takes less time than handing it to a thread."""
 GRACE_SECONDS = 1.0
 """Added to the inspector's own deadline: it ends itself with a gap, and only if it cannot is it given up."""
+
+RECORD_SECONDS = 1.0
+"""How long the record of a failed inspection may take to be written, before the failure is only counted."""
 
 HEAVY_BYTES = 32 * 1024 * 1024
 """Decoded bytes from which on an inspection counts as heavy. Memory is about twice of what the decoders make."""
@@ -76,6 +79,12 @@ class Latency(Protocol):
 
     def added_latency(self, lane: str, seconds: float) -> None:
         """One message was held for ``seconds``."""
+
+    def internal_error(self, where: str) -> None:
+        """Sekisho itself failed."""
+
+    def audit_error(self) -> None:
+        """A record could not be written."""
 
 
 class Gate:
@@ -197,7 +206,7 @@ class Gate:
         try:
             carry(decision)
         except Exception:  # noqa: BLE001 - whatever it was, the message is refused
-            carry(self._failed(message, "carry-out"))
+            carry(await self._word(message, "carry-out"))
         self._count(message, began)
 
     def _count(self, message: Message, began: float) -> None:
@@ -212,17 +221,37 @@ class Gate:
         try:
             return await self._workers.run(self.guard.check, message, seconds, lane=lane, heavy=is_heavy(message))
         except TimeoutError:
-            return self._failed(message, "timeout")
+            where = "timeout"
         except asyncio.CancelledError:
-            return self._failed(message, "cancelled")
+            where = "cancelled"
         except Exception:  # noqa: BLE001 - fail closed on whatever it was
-            return self._failed(message, "worker")
+            where = "worker"
+        return await self._word(message, where)
+
+    async def _word(self, message: Message, where: str) -> Decision:
+        """As ``_failed``, away from the event loop: it writes a record, and a disk may hang."""
+        try:
+            return await self._workers.run(lambda failed: self._failed(failed, where), message, RECORD_SECONDS)
+        except (TimeoutError, Overloaded):
+            return self._unrecorded(message, where)
+        except asyncio.CancelledError:
+            return self._unrecorded(message, "cancelled")
+        except Exception:  # noqa: BLE001 - no thread can be had
+            return self._failed(message, where)
+
+    def _unrecorded(self, message: Message, where: str) -> Decision:
+        try:
+            self._meter.internal_error(where)
+            self._meter.audit_error()
+        except Exception as error:  # noqa: BLE001 - a counter never decides what the client gets
+            logger.error("counting failed: %s", type(error).__name__)
+        return Decision(Action.ALLOW if message.route.mode == "monitor" else Action.BLOCK)
 
     def _failed(self, message: Message, where: str) -> Decision:
         try:
             return self.guard.failed(message, where)
-        except Exception:  # noqa: BLE001 - the last edge: nothing is left to ask
-            return Decision(Action.ALLOW if message.route.mode == "monitor" else Action.BLOCK)
+        except BaseException:  # noqa: BLE001 - the last edge: nothing is left to ask
+            return self._unrecorded(message, where)
 
 
 def is_heavy(message: Message) -> bool:

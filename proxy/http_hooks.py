@@ -85,6 +85,9 @@ class Counts(Protocol):
     def internal_error(self, where: str) -> None:
         """Sekisho itself failed."""
 
+    def audit_error(self) -> None:
+        """A record could not be written."""
+
     def policy_reload(self, result: str) -> None:
         """A policy file was read again: ``ok`` or ``error``."""
 

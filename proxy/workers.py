@@ -101,9 +101,19 @@ class Workers:
             if self._idle:
                 self._idle -= 1
             else:
+                try:
+                    threading.Thread(target=self._work, name="sekisho-inspect", daemon=True).start()
+                except RuntimeError as error:  # the system gives no more threads
+                    self._dropped(job, error)
+                    continue
                 self._threads += 1
-                threading.Thread(target=self._work, name="sekisho-inspect", daemon=True).start()
             self._queue.put(job)
+
+    def _dropped(self, job: _Job, error: RuntimeError) -> None:
+        self._running.discard(job)
+        if job.timer is not None:
+            job.timer.cancel()
+        _settle(job.done, None, error)
 
     def _next(self) -> _Job | None:
         """The job whose turn it is; its lane then has its next turn after all others that wait."""

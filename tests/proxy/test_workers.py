@@ -241,3 +241,15 @@ def test_freed_blocks_go_back_to_the_system_where_the_c_library_can(library, mon
     if library is not None:
         monkeypatch.setattr(module.ctypes, "CDLL", load)
     return_large_blocks()
+
+
+async def test_threads_that_cannot_be_started_take_no_place(workers, monkeypatch):
+    def start(_thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        for _ in range(6):
+            with pytest.raises(RuntimeError, match="start new thread"):
+                await workers.run(str, 1, 5)
+    assert await workers.run(str, 1, 5) == "1"
