@@ -160,6 +160,19 @@ def other_key(names: Sequence[str], *, certain: bool = True, long: bool = False)
     return "" if any("card" in name or "credit" in name for name in names) else own
 
 
+_MAY_NAME_CARD = re.compile(
+    rb"c[_.\- ]?a[_.\- ]?r[_.\- ]?d|c[_.\- ]?c[_.\- ]?n|pan(?![_.\-]?[a-z])|account|[\\%&]"
+    rb"|\xe3\x82\xab\xe3\x83\xbc\xe3\x83\x89|\xe3\x82\xaf\xe3\x83\xac\xe3\x82\xab|\xef\xbd\xb6\xef\xbd\xb0\xef\xbe\x84",
+    re.IGNORECASE,
+)
+
+
+def may_name_card(text: bytes) -> bool:
+    """Whether a name in UTF-8 ``text`` may be that of a card number (``card_key``), or is escaped so that nobody can
+    tell. Too often rather than too seldom."""
+    return _MAY_NAME_CARD.search(text) is not None
+
+
 _BESIDE = EXPIRY_KEY_SET | HOLDER_KEY_SET | PIN_BESIDE_SET | SECURITY_CODE_BESIDE_SET
 _ENDS_BESIDE = frozenset(name[at:] for name in _BESIDE for at in range(len(name)))
 

@@ -228,6 +228,10 @@ class Ask:
     budget: Budget
     key: str = ""
     """The name the view goes by: formats that wrap a value hand it on."""
+    digits: tuple[int, ...] = ()
+    """Sorted, those of ``hits`` at which there is a number in plain digits: only the value that holds it is wanted."""
+    hopeless: tuple[int, ...] = ()
+    """Sorted, those of ``digits`` that count only in a value with a card's name. A decoder may look at neither."""
     named: Callable[[str], bool] | None = None
     """Whether a value by this name is wanted; ``None``: any is. A decoder that does not look gives more."""
 

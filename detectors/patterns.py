@@ -143,10 +143,12 @@ class Pattern:
     kind: str
     expression: bytes
     caseless: bool = False
+    bare: bool = False
+    """What matches is digits, and says nothing but that: see ``detectors.hopeless``."""
 
 
 PATTERNS: tuple[Pattern, ...] = (
-    Pattern(RECOGNIZE, rb"(?:^|[^0-9])" + _NUMBER),
+    Pattern(RECOGNIZE, rb"(?:^|[^0-9])" + _NUMBER, bare=True),
     Pattern(RECOGNIZE, rb"(?:^|[^0-9])[2-689](?:[ ._+-]+[0-9]){3}(?:[ ._+-]*[0-9]){9}"),
     Pattern(RECOGNIZE, rb"(?:^|[^0-9])" + _FIRST_TWO + rb"[0-9]{2}(?:[^0-9A-Za-z_]{1,3}[0-9]{4,6}){2}"),
     Pattern(RECOGNIZE, rb"(?:^|[^0-9])" + _FIRST_TWO + rb"[0-9]{2}(?:(?:\\+[nrt]){1,2}[0-9]{4,6}){2}"),

@@ -27,6 +27,8 @@ class Hits:
     """What one pass pointed at. Offsets are bytes of the scanned data: where a pattern ended."""
 
     by_kind: dict[str, list[int]]
+    bare: frozenset[int] = frozenset()
+    """Those at which nothing was seen but digits."""
     complete: bool = True
     """False: the pass was cut short at ``MAX_HITS``."""
 
@@ -41,12 +43,26 @@ class Hits:
         }
         return {kind: ends for kind, ends in moved.items() if ends}
 
+    def digits(self, label: int) -> list[int]:
+        """The ``bare`` ones as sorted offsets behind a label of so many bytes."""
+        return sorted(end - label for end in self.bare if end > label)
+
+
+def escaped_too(free: dict[str, list[int]], data: bytes) -> None:
+    """Letters of base64 or hex in a view with escapes may be cut by escapes, or begin right behind one whose own last
+    characters look like letters of theirs (``%22NDEx``): the decoders of escapes are asked, too."""
+    runs = [end for kind in ("base64", "base32", "hex") for end in free.get(kind, ())]
+    for mark, kind in ((b"%", "percent"), (b"\\", "escape"), (b"&", "html"), (b"=3D", "quoted-printable")):
+        if runs and mark in data:
+            free.setdefault(kind, []).extend(runs)
+
 
 class Sieve:
     """The compiled patterns. Safe to use from several threads: each gets scratch space of its own."""
 
     def __init__(self, rows: Sequence[Pattern] = PATTERNS) -> None:
         self._kinds = tuple(row.kind for row in rows)
+        self._bare = frozenset(n for n, row in enumerate(rows) if row.bare)
         self._patterns = _Compiled(
             [(row.expression, hyperscan.HS_FLAG_CASELESS if row.caseless else 0) for row in rows]
         )
@@ -63,7 +79,9 @@ class Sieve:
         by_kind: dict[str, list[int]] = {}
         for pattern, end in found:
             by_kind.setdefault(self._kinds[pattern], []).append(end)
-        return Hits({kind: sorted(set(ends)) for kind, ends in by_kind.items()}, len(found) < MAX_HITS)
+        bare = frozenset(end for pattern, end in found if pattern in self._bare)
+        bare -= {end for pattern, end in found if pattern not in self._bare}
+        return Hits({kind: sorted(set(ends)) for kind, ends in by_kind.items()}, bare, len(found) < MAX_HITS)
 
 
 class Prefilter:

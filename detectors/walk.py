@@ -45,11 +45,12 @@ from detectors.decoders import (
 from detectors.decoders.offsets import Cover, Whole
 from detectors.decoders.survey import Survey
 from detectors.decoders.text import is_text
+from detectors.hopeless import hopeless
 from detectors.keys import may_stand_beside
 from detectors.model import Ask, Decoder, Finding, Gap, Limits, OutOfTime, Peel, View
 from detectors.patterns import RECOGNIZE
 from detectors.recognition import Neighbourhood, Recognition
-from detectors.sieve import Prefilter, Sieve
+from detectors.sieve import Prefilter, Sieve, escaped_too
 from detectors.structures import in_pieces, structures_of
 from detectors.views import ancestors, child_of, is_plain, label_of, span_in, within
 
@@ -267,20 +268,24 @@ class Walk:
         if hits is not None and not hits.complete:
             self._gap(view, Gap("too-many-candidates", 0, len(view.data)))
         by_kind = hits.behind(len(label)) if hits is not None else {}
+        digits = hits.digits(len(label)) if hits is not None and team is None else []
+        weak = hopeless(view.data, label, digits)
         wanted = sorted({end for ends in (*by_kind.values(), team or ()) for end in ends})
+        ask = replace(self._ask(view, wanted), digits=tuple(digits), hopeless=tuple(sorted(weak)))
         known = len(self.findings)
         structures = list(structures_of(view, by_kind)) if structured else []
         if "split" in by_kind or (RECOGNIZE in by_kind and len(view.data) <= _SMALL):
             for number, places in in_pieces(view, structures, by_kind.get("split", ()), self._ask):
                 self.findings.append(self._recognition.joined(number, places))
         for structure in structures:
-            spans = list(self._children(view, structure(view.data, self._ask(view, wanted))))
+            spans = list(self._children(view, structure(view.data, ask)))
             claimed += spans if structure is not lines.peel else ()  # text still, and read as such with what is around
             self._beside(view, structure, known)
         taken = Cover(claimed)
         across = {"markup", *(("html",) if b"&#" in view.data else ())}  # what a structure takes for its own marks
         free = {kind: [end for end in ends if kind in across or end not in taken] for kind, ends in by_kind.items()}
-        _escaped_too(free, view.data)
+        free[RECOGNIZE] = [end for end in free.get(RECOGNIZE, ()) if end not in weak]
+        escaped_too(free, view.data)
         parts: list[tuple[int, int]] = []
         for kind, decoder in TRANSFORMS:
             decoded = Cover(parts)
@@ -308,12 +313,3 @@ class Walk:
             self._purse.check_time()
             if isinstance(item, Peel) and item.key:
                 self.findings += self._recognition.beside(child_of(view, item), around)
-
-
-def _escaped_too(free: dict[str, list[int]], data: bytes) -> None:
-    """Letters of base64 or hex in a view with escapes may be cut by escapes, or begin right behind one whose own last
-    characters look like letters of theirs (``%22NDEx``): the decoders of escapes are asked, too."""
-    runs = [end for kind in ("base64", "base32", "hex") for end in free.get(kind, ())]
-    for mark, kind in ((b"%", "percent"), (b"\\", "escape"), (b"&", "html"), (b"=3D", "quoted-printable")):
-        if runs and mark in data:
-            free.setdefault(kind, []).extend(runs)

@@ -23,7 +23,7 @@ ESCAPE = re.compile(rb"\x1b(?:\([BJHI]|\$\(?[@A-DO-Q])")
 _SWITCH_OR_LINE_END = re.compile(ESCAPE.pattern + rb"|\n")
 _OPEN_LINE = re.compile(rb"\x1b(?:\(I|\$\(?[@A-DO-Q])[^\x1b\n]*+\n")
 
-_ISLAND = re.compile(rb"[\x00-\x7f]++")
+_ISLAND = re.compile(rb"(?<![\x00-\x7f])[\x00-\x1a\x1c-\x7f]*+\x1b[\x00-\x7f]*+")
 _ASCII = b"\x1b(B"
 _SINGLE = frozenset({_ASCII, b"\x1b(J", b"\x1b(H"})
 _KANA_MODE = b"\x1b(I"

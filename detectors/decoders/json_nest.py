@@ -10,6 +10,7 @@ from detectors.decoders.escapes import UNICODE, unicode_run
 from detectors.decoders.naming import LONGEST, name_of, segment
 from detectors.decoders.pairing import NAMING, SAYS_NOTHING, is_card_field, tells
 from detectors.decoders.weaver import Piece, weave
+from detectors.keys import may_name_card
 from detectors.model import Ask, Peel
 
 OBJECT = -2
@@ -156,6 +157,11 @@ class Nest:
             better = (self._text(span, ask) for span in (level.called, level.lent) if span != _NONE)
             return next(filter(tells, better), self._text(level.key, ask))
         return self._text(level.key, ask)
+
+    def may_name_card(self, ask: Ask) -> bool:
+        """Whether one of the names around the value may say that it is a card number, or such a name may follow."""
+        spans = {span for level in self._levels for span in (level.key, level.lent, level.called) if span != _NONE}
+        return self.unsaid or any(may_name_card(self._text(span, ask).encode()) for span in spans)
 
     def _says_nothing(self, span: Span) -> bool:
         return self._is(span, SAYS_NOTHING)

@@ -12,11 +12,13 @@ Source: RFC 8259, RFC 7464 and the NDJSON convention, RFC 9535 §2.3 (paths).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 
 from detectors.decoders.json_nest import ESCAPES, OBJECT, Nest, escape, unescape
 from detectors.decoders.offsets import side_by_side
 from detectors.decoders.weaver import near, weave
+from detectors.keys import may_name_card
 from detectors.model import Ask, Gap, Peel
 
 _TOKEN = re.compile(
@@ -42,6 +44,42 @@ _BESIDE = 128
 """Bytes behind a text in which the value may stand that it names."""
 
 
+class _Wanted:
+    """What was asked for."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._all = not ask.hits
+        self._hopeless = ask.hopeless
+        self._digits = ask.digits
+        self._near = tuple(sorted(set(ask.hits).difference(ask.digits))) if ask.digits else ask.hits
+        self._sure = tuple(sorted(set(ask.digits).difference(ask.hopeless)))
+
+    def key(self, start: int, end: int) -> bool:
+        """Whether the key is."""
+        return self._near_by(start, end) or _holds(self._digits, start, end)
+
+    def value(self, key: int, start: int, end: int, nest: Nest, ask: Ask) -> bool:
+        """Whether the value is, whose name begins at ``key``."""
+        if self._near_by(key, end) or _holds(self._sure, start, end):
+            return True
+        return _holds(self._hopeless, start, end) and nest.may_name_card(ask)
+
+    def line(self, data: bytes, start: int, end: int) -> bool:
+        """Whether anything on the line may be."""
+        if self._near_by(start, end) or _holds(self._sure, start, end):
+            return True
+        return _holds(self._hopeless, start, end) and may_name_card(data[start:end])
+
+    def _near_by(self, start: int, end: int) -> bool:
+        return self._all or (bool(self._near) and near(start, end, self._near))
+
+
+def _holds(hits: Sequence[int], start: int, end: int) -> bool:
+    """Whether a hit is in ``[start, end]``."""
+    i = bisect_left(hits, start)
+    return i < len(hits) and hits[i] <= end
+
+
 def _string(data: bytes, span: tuple[int, int], path: str, key: str, ask: Ask) -> Peel:
     woven = weave(data, ESCAPES, unescape, escape, ask, span) if data.find(b"\\", *span) >= 0 else None
     if woven:
@@ -65,7 +103,7 @@ def _tokens(data: bytes, start: int, end: int, nest: Nest) -> Iterator[re.Match[
             return
 
 
-def _values(data: bytes, start: int, end: int, document: str, ask: Ask) -> Iterator[Peel]:
+def _values(data: bytes, start: int, end: int, document: str, wanted: _Wanted, ask: Ask) -> Iterator[Peel]:
     nest = Nest(data, document)
     after_key = False
     for n, token in enumerate(_tokens(data, start, end, nest)):
@@ -78,12 +116,12 @@ def _values(data: bytes, start: int, end: int, document: str, ask: Ask) -> Itera
             yield from nest.close()
         elif kind == _KEY:
             nest.key(token.span(1))
-            if ask.named is None and near(*token.span(1), ask.hits):
+            if ask.named is None and wanted.key(*token.span(1)):
                 yield _string(data, token.span(1), nest.path(ask), "", ask)
         else:
             nest.value()
             if kind in (_STRING, _NUMBER) and _stands_as_value(data, token, nest, after_key=after_key):
-                yield from (peel for peel in _value(data, token, nest, ask) if not nest.hold(peel))
+                yield from (peel for peel in _value(data, token, nest, wanted, ask) if not nest.hold(peel))
                 text = token.span(1) if kind == _STRING else None
                 if text is None or near(text[0], text[1] + _BESIDE, ask.hits):
                     yield from nest.passed(text, ask)
@@ -106,11 +144,11 @@ def _stands_as_value(data: bytes, token: re.Match[bytes], nest: Nest, *, after_k
     return _BEFORE_ELEMENT.search(data, max(0, start - _BLANKS), start) is not None
 
 
-def _value(data: bytes, token: re.Match[bytes], nest: Nest, ask: Ask) -> Iterator[Peel]:
+def _value(data: bytes, token: re.Match[bytes], nest: Nest, wanted: _Wanted, ask: Ask) -> Iterator[Peel]:
     number = token.lastindex == _NUMBER
     start, end = token.span(4 if number else 1)
     key_start = nest.key_start
-    if not near(start if key_start is None else key_start, end, ask.hits):
+    if not wanted.value(start if key_start is None else key_start, start, end, nest, ask):
         return
     name = nest.name(ask)
     if ask.named is not None and not nest.unsaid and not ask.named(name):
@@ -129,12 +167,12 @@ def _whole_in_a_line(data: bytes, start: int, end: int) -> bool:
     return level == 0
 
 
-def _lines(data: bytes, ask: Ask) -> Iterator[tuple[int, int, str]]:
+def _lines(data: bytes, wanted: _Wanted, ask: Ask) -> Iterator[tuple[int, int, str]]:
     """Span and document of each line that was asked for."""
     at = number = 0
     while at < len(data):
         end = data.find(b"\n", at) + 1 or len(data)
-        if near(at, end, ask.hits):
+        if wanted.line(data, at, end):
             yield at, end, f"[{number}]."
         elif ask.hits:
             ask.budget.check_time()
@@ -153,14 +191,15 @@ def peel(data: bytes, ask: Ask) -> Iterator[Peel | Gap]:
         first = 0
     if first < 0:
         return
+    wanted = _Wanted(ask)
     line_end = data.find(b"\n", first)
     if line_end < 0 or _BLANK.match(data, line_end) or not _whole_in_a_line(data, first, line_end):
-        yield from _values(data, first, len(data), "", ask)
+        yield from _values(data, first, len(data), "", wanted, ask)
         return
-    for at, end, document in _lines(data, ask):
+    for at, end, document in _lines(data, wanted, ask):
         begin = at if _START.match(data, at, end) or start else _embedded(data, at, end)
         if begin is not None:
-            yield from _values(data, begin, end, document, ask)
+            yield from _values(data, begin, end, document, wanted, ask)
 
 
 def _embedded(data: bytes, start: int, end: int) -> int | None:

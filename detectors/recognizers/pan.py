@@ -23,12 +23,15 @@ from detectors.recognizers.shapes import (
     BROKEN,
     EXTENDED,
     LISTED,
+    LONGEST_FIELD,
+    MAX_DIGITS,
     MIXED,
     PADDED,
     PRINTED,
     SINGLE,
     Group,
     Shape,
+    is_extended,
     is_mask_tail,
     runs,
     shapes,
@@ -114,6 +117,14 @@ def assess(text: str) -> Iterator[Assessment]:
     for item in _judged(text, unusual, (), words):
         if taken.isdisjoint(range(item.shape.start, item.shape.end)):
             yield item
+
+
+def impossible(digits: bytes) -> bool:
+    """Whether digits that stand by themselves, in one piece, are no card number unless a card key names them."""
+    size = len(digits)
+    if size > MAX_DIGITS or digits[:1] == b"0" or is_extended(digits):
+        return size > LONGEST_FIELD
+    return bool(_rejection(digits, issuers(digits), sound=luhn(digits), published=digits in TEST_NUMBERS))
 
 
 def _settled(items: Iterable[Assessment]) -> Iterator[Assessment]:

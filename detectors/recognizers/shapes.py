@@ -30,7 +30,8 @@ _LEAST = 13
 """Digits of a number that is put together from pieces, or taken out of others."""
 _FOUR = 4
 _WIDEST_GAP = 3
-_LONGEST_FIELD = 24
+LONGEST_FIELD = 24
+"""Digits of a field that a number may be padded to with zeros."""
 
 _PRINTED = (
     (4, 4, 4, 4, 3), (4, 4, 4, 4, 2), (4, 4, 4, 4, 1), (4, 4, 4, 4), (4, 4, 4, 3), (4, 4, 4, 2), (4, 4, 4, 1),
@@ -173,7 +174,7 @@ def _of_one(text: str, groups: Sequence[Group], index: int, group: Group) -> Ite
             full = (text[start : start + 1].encode() + digits).ljust(int(exponent[1]) + 1, b"0")
             yield Shape(FLOATING, start, group.end, full, index - 1, index)
     plain = digits.lstrip(b"0")
-    if plain != digits and _LEAST <= len(plain) <= MAX_DIGITS and group.size <= _LONGEST_FIELD:
+    if plain != digits and _LEAST <= len(plain) <= MAX_DIGITS and group.size <= LONGEST_FIELD:
         yield Shape(PADDED, group.end - len(plain), group.end, plain, index, index)
     if group.size <= _LEAST + _FOUR:
         return
@@ -181,6 +182,15 @@ def _of_one(text: str, groups: Sequence[Group], index: int, group: Group) -> Ite
     if glued is not None:
         size = len(glued[glued.lastindex or 0])
         yield Shape(EXTENDED, group.start, group.start + size, digits[:size], index, index)
+
+
+def is_extended(digits: bytes) -> bool:
+    """Whether the digits may be a number with its expiry date glued on."""
+    return _glued(digits) is not None
+
+
+def _glued(digits: bytes) -> re.Match[str] | None:
+    return _GLUED.match(digits.decode()) if len(digits) > _LEAST + _FOUR else None
 
 
 def _printed(text: str, groups: Sequence[Group]) -> Iterator[Shape]:

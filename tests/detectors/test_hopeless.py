@@ -1,0 +1,127 @@
+"""What the sieve's hits are dropped for must be nothing that anybody would have found."""
+
+from __future__ import annotations
+
+import json
+from unittest.mock import patch
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detectors.hopeless import hopeless
+from detectors.recognizers import pan, pin_block, security_code, track
+from detectors.sieve import Sieve
+from tests.published_numbers import luhn
+
+SIEVE = Sieve()
+BAD = "4901234567890"
+
+
+@pytest.mark.parametrize(
+    ("text", "drops"),
+    [
+        (f"item {BAD} qty 3", True),
+        (f'{{"jan":"{BAD}","n":1}}', True),
+        (BAD, True),
+        (f"商品 {BAD}。", True),
+        ("trace 4901234567890123456789012345", True),
+        ("4901234567894", False),
+        ("4111111111111111", False),
+        (f"card no: {BAD}", False),
+        (f"cardNumber={BAD}", False),
+        (f"c_a_r_d no {BAD}", False),
+        (f"pan: {BAD}", False),
+        (f"カード番号 {BAD}", False),
+        (f"\\u0063ardNo {BAD}", False),
+        (f"{BAD} 4", False),
+        (f"4 {BAD}", False),
+        (f"4{' ' * 40}{BAD}", False),
+        (f"{BAD}{'-' * 40}1", False),
+        (f"track2 {BAD}=30121010000", False),
+        ("49012345678901234567890", False),
+        ("6200000000000000", False),
+        ("3111111111111111", False),
+    ],
+)
+def test_digits_in_one_piece_that_can_be_no_card(text, drops):
+    data = text.encode()
+    hits = SIEVE.scan(data)
+    assert hits is not None
+    assert bool(hopeless(data, b"", hits.bare)) is drops
+
+
+def test_the_name_of_a_value_stands_before_it():
+    data = f"{BAD} paid".encode()
+    assert hopeless(data, b"", [13]) == {13}
+    assert hopeless(data, b"card.number: ", [13]) == frozenset()
+    assert hopeless(b"x " * 250 + data, b"card.number: ", [513]) == {513}
+    assert hopeless(data, b"", []) == hopeless(data, b"jan: ", [0, -3]) == frozenset()
+
+
+DIGIT = st.sampled_from("0123456789")
+NUMBERS = st.one_of(
+    st.text(DIGIT, min_size=1, max_size=26),
+    st.builds(lambda n: f"4{n:015d}", st.integers(0, 10**15 - 1)),
+    st.builds(lambda n: f"49{n:011d}", st.integers(0, 10**11 - 1)),
+    st.builds(lambda n: f"62{n:014d}", st.integers(0, 10**14 - 1)),
+    st.builds(lambda n, tail: next(f"4{n:014d}{d}" for d in range(10) if luhn(f"4{n:014d}{d}")) + tail,
+              st.integers(0, 10**14 - 1), st.sampled_from(["", "", "3012", "=3012101", "D3012101", "0"])),
+    st.sampled_from(["4111111111111111", "3111111111111111", "4.111111111111111E15", "00004111111111111111"]),
+)  # fmt: skip
+WORDS = st.sampled_from(
+    ["jan", "order_id", "card", "card no", "cardNumber", "pan", "fpan", "cc_num", "cc number", "account", "company",
+     "primary account number", "カード番号", "商品コード", "クレカ番号", "track2", "%B", "visa", "x", "orders/", "a=1&b", "cvv"]
+)  # fmt: skip
+MARKS = st.sampled_from([" ", "-", ".", "_", ": ", "=", '"', '":"', ",", "\n", "/", "*", "+", "(", "", "", "　", "\t", "^", "|"])  # fmt: skip
+TEXTS = st.lists(st.one_of(NUMBERS, WORDS, MARKS), min_size=1, max_size=14).map("".join)
+FIRST_LOOK = (pan.recognize, security_code.recognize, track.recognize, pin_block.recognize)
+
+
+@settings(max_examples=1500, deadline=None)
+@given(text=TEXTS, label=st.sampled_from(["", "jan: ", "card.number: ", "pan: ", "order.id: "]))
+def test_nothing_that_a_recognizer_finds_is_dropped(text, label):
+    data = text.encode()
+    hits = SIEVE.scan(label.encode() + data)
+    whole = label + text
+    seen = {end for ends in hits.behind(len(label)).values() for end in ends} if hits else set()
+    dropped = hopeless(data, label.encode(), hits.digits(len(label))) if hits else frozenset()
+    for found in (found for look in FIRST_LOOK for found in look(whole)):
+        first, last = (len(whole[:at].encode()) - len(label) for at in (found.start, found.end))
+        inside = {end for end in seen if first < end <= last}
+        assert inside - dropped or not inside
+
+
+KEYS = st.sampled_from(
+    [
+        "jan",
+        "no",
+        "number",
+        "card",
+        "cardNo",
+        "pan",
+        "items",
+        "value",
+        "name",
+        "key",
+        "cc_number",
+        "カード番号",
+        "n",
+        "x y",
+    ]
+)
+DOCUMENTS = st.recursive(
+    st.one_of(NUMBERS, NUMBERS.filter(lambda n: n.isdigit() and n[0] != "0").map(int), KEYS, TEXTS),
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.one_of(KEYS, NUMBERS), inner, max_size=4)),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(documents=st.lists(DOCUMENTS, min_size=1, max_size=3), escaped=st.booleans())
+def test_json_is_found_the_same_without_dropping_anything(inspector, documents, escaped):
+    body = "\n".join(json.dumps(each, ensure_ascii=escaped) for each in documents).encode()
+    quick = inspector.inspect(body, "application/x-ndjson")
+    with patch("detectors.sieve.Hits.digits", lambda hits, label: []):
+        thorough = inspector.inspect(body, "application/x-ndjson")
+    assert quick == thorough
