@@ -2,7 +2,8 @@
 
 Starts everything itself, on this machine; each proxy has one core, origin and load share another. Rounds are
 interleaved, so that a machine that slows down slows all of them; figures are medians. Run it from the Makefile
-(``make bench``) or as ``python benchmarks/http_throughput.py --rounds 5``.
+(``make bench``) or as ``python benchmarks/http_throughput.py --rounds 5``. With ``--workers N`` it compares one process
+on one core with N workers on N cores.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from tests.sidecar import Sidecar, free_port, launch, policy_document  # noqa: E
 
 PROXY_CORE, LOAD_CORE = (0, 1) if (os.cpu_count() or 1) > 1 else (0, 0)
 ALONE = "origin alone"
+OURS = "sekisho run, enforcing"
 ANSWER = '{"ok":true}'
 
 
@@ -166,12 +168,19 @@ def mitmdump(base: Path, port: int, origin: int, *options: str) -> list[str]:
     return [program, "-q", *mode, "--set", f"confdir={base}", "--set", "flow_detail=0", *options]
 
 
+def cores(count: int) -> set[int]:
+    """``count`` cores for proxies; the load's only if there are no others."""
+    others = [core for core in range(os.cpu_count() or 1) if core != LOAD_CORE]
+    return set([*others, LOAD_CORE][:count])
+
+
 @contextlib.contextmanager
-def sidecar(base: Path, origin: int) -> Iterator[Sidecar]:
-    """``sekisho run``, enforcing, with one logging lane."""
+def sidecar(base: Path, origin: int, workers: int = 1) -> Iterator[Sidecar]:
+    """``sekisho run``, enforcing, with one logging lane, on as many cores as workers."""
     base.mkdir()
     lanes = [{"name": "bench", "upstream": f"http://127.0.0.1:{origin}", "role": "logging"}]
-    process = launch(base, policy_document(base, lanes), core=PROXY_CORE)
+    arguments = ("--workers", str(workers)) if workers > 1 else ()
+    process = launch(base, policy_document(base, lanes), arguments=arguments, cores=cores(workers))
     try:
         yield process
     finally:
@@ -217,8 +226,8 @@ def compete(urls: dict[str, str], payload: str, arguments: argparse.Namespace) -
 
 
 def table(rows: list[Row]) -> str:
-    """The figures as text, each contestant's ratio to Sekisho's rate last."""
-    (ours,) = (row for row in rows if row.name.startswith("sekisho"))
+    """The figures as text, each contestant's ratio to Sekisho's rate (of several, the last one's) last."""
+    *_, ours = (row for row in rows if row.name.startswith("sekisho"))
     lines = [
         f"{'':<28} {'requests/s':>10} {'min - max':>15} {'p50 ms':>8} {'p99 ms':>8} {'errors':>7} {'sekisho is':>11}"
     ]
@@ -234,34 +243,46 @@ def table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
+def machine(workers: int) -> str:
+    """Who has which cores."""
+    if workers == 1:
+        return "one core for the proxy, one for load and origin"
+    shared = ", which load and origin share" if LOAD_CORE in cores(workers) else ", another one for load and origin"
+    return f"one core for one process, {workers} for {workers} workers{shared}"
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Prints the table; 1 when any answer was an error, for then the figures mean nothing."""
     with contextlib.ExitStack() as stack:
         base = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        origin, plain, presidio = free_port(), free_port(), free_port()
+        origin = free_port()
         origin_name, command = origin_command(base, origin)
         stack.enter_context(running(command, LOAD_CORE, origin, base / "origin.log"))
+        several = f" --workers {arguments.workers}" if arguments.workers > 1 else ""
         ours = stack.enter_context(sidecar(base / "sekisho", origin))
+        urls = {OURS: ours.url("bench", "/")}
+        if several:
+            ours = stack.enter_context(sidecar(base / "several", origin, arguments.workers))
+            urls[f"sekisho run{several}"] = ours.url("bench", "/")
+        else:
+            addon = ["-s", str(HERE / "presidio_addon.py")]
+            for name, options in (("mitmdump, no addon", []), ("mitmdump + Presidio addon", addon)):
+                port = free_port()
+                command = mitmdump(base, port, origin, *options)
+                stack.enter_context(running(command, PROXY_CORE, port, base / f"{port}.log"))
+                urls[name] = f"http://127.0.0.1:{port}/"
         idle = memory(ours.process.pid)
-        stack.enter_context(running(mitmdump(base, plain, origin), PROXY_CORE, plain, base / "plain.log"))
-        addon = ["-s", str(HERE / "presidio_addon.py")]
-        stack.enter_context(
-            running(mitmdump(base, presidio, origin, *addon), PROXY_CORE, presidio, base / "presidio.log")
-        )
-        urls = {
-            "sekisho run, enforcing": ours.url("bench", "/"),
-            "mitmdump, no addon": f"http://127.0.0.1:{plain}/",
-            "mitmdump + Presidio addon": f"http://127.0.0.1:{presidio}/",
-            ALONE: f"http://127.0.0.1:{origin}/",
-        }
+        urls[ALONE] = f"http://127.0.0.1:{origin}/"
         tables = {payload: compete(urls, payload, arguments) for payload in PAYLOADS}
         busy = memory(ours.process.pid)
     print(f"1 KB JSON POSTs, {arguments.connections} connections,", end=" ")
     print(f"medians of {arguments.rounds} interleaved rounds of {arguments.seconds:g} s;")
-    print(f"driven by {load.driver()}, origin {origin_name}; one core for the proxy, one for load and origin")
+    print(f"driven by {load.driver()}, origin {origin_name}; {machine(arguments.workers)}")
     for payload, rows in tables.items():
         print(f"\n{PAYLOADS[payload]}\n{table(rows)}")
-    print(f"\nsekisho run: ready after {ours.ready_after:.2f} s; idle {idle.rss / 1e6:.0f} MB resident", end="")
+    print(
+        f"\nsekisho run{several}: ready after {ours.ready_after:.2f} s; idle {idle.rss / 1e6:.0f} MB resident", end=""
+    )
     print(f" ({idle.pss / 1e6:.0f} MB proportional); after the load {busy.rss / 1e6:.0f} MB")
     if arguments.json:
         found = {payload: [asdict(row) for row in rows] for payload, rows in tables.items()}
@@ -276,6 +297,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4)
     parser.add_argument("--connections", type=int, default=16)
+    parser.add_argument("--workers", type=int, default=1, help="compare so many with one, instead of with others")
     parser.add_argument("--json", metavar="FILE", help="write the figures there, too")
     parser.add_argument("--origin", type=int, metavar="PORT", help=argparse.SUPPRESS)
     arguments = parser.parse_args()

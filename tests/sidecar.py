@@ -13,6 +13,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -126,11 +127,11 @@ def launch(
     *,
     ready: bool = True,
     arguments: tuple[str, ...] = (),
-    core: int | None = None,
+    cores: Collection[int] = (),
 ) -> Sidecar:
     """Starts ``sekisho run`` in ``base`` with the policy; with ``ready``, returns once /readyz says so.
 
-    ``core`` pins the process to one CPU.
+    ``cores`` are the CPUs that it may run on; without any, all.
     """
     path = write_policy(base, policy)
     # Whatever it would write to a home or a temporary directory lands in ``base``, where tests can search it.
@@ -147,8 +148,8 @@ def launch(
             stdout=out,
             stderr=err,
         )
-    if core is not None:
-        os.sched_setaffinity(process.pid, {core})
+    if cores:
+        os.sched_setaffinity(process.pid, cores)
     sidecar = Sidecar(base, policy, process)
     if ready:
         try:
