@@ -15,8 +15,9 @@ from mitmproxy.proxy.mode_servers import ServerInstance
 from proxy.addon import Asked, Gate
 from proxy.addresses import why_not_bound
 from proxy.handler import LaneConnectionHandler, place
-from proxy.http_hooks import Counts, LaneHooks, LaneSeat, Rules, Table
+from proxy.http_hooks import LaneHooks
 from proxy.http_layers import LaneHttpLayer
+from proxy.http_seat import Counts, LaneSeat, Rules, Table
 from proxy.listener import LaneMode, Listeners, mode_of
 from proxy.policy import Lane, Policy
 from proxy.workers import Workers

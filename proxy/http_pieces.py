@@ -30,11 +30,12 @@ from mitmproxy.proxy.layers.http._events import (
 from mitmproxy.proxy.utils import ReceiveBuffer
 
 from proxy import http_marks as marks
+from proxy.cuts import can_be_cut, kind_of
 from proxy.http_flows import coding
 from proxy.http_request import Seat
 from proxy.http_response import ResponseHalf
 from proxy.message import Direction
-from proxy.pieces import Piece, Pieces, can_be_cut, kind_of
+from proxy.pieces import Piece, Pieces
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -3,78 +3,23 @@
 A body that is text or bytes without a frame of its own is read in *windows*. The end of each is held back and comes
 again at the start of the next one, so that a number is seen whole wherever the sender, the network or the window has
 cut it. Server-sent events, lines and gRPC messages are pieces as they stand: each is passed on as soon as it has been
-inspected. What can only be read whole (an archive, a document, UTF-16) is not cut: see ``can_be_cut``.
+inspected. What can only be read whole (an archive, a document, UTF-16) is not cut: see ``proxy.cuts``.
 """
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Iterator
-from typing import Literal
 
 from detectors.model import Limits
 from proxy.codings import Chain, CodingError, coding_of, container_of
+from proxy.cuts import EVENT_END, SNIFF, boundary, kind_of, must_be_whole, only_at_lines
 
 WINDOW = 240 * 1024
 """Bytes that pass at a time."""
 TAIL = 16 * 1024
 """Bytes that are held back: what belongs together must be nearer than this."""
 _READ = 64 * 1024
-_SNIFF = 262
-"""Bytes to the end of a tar's magic."""
-
-Kind = Literal["window", "line", "event", "grpc"]
-
-_RUN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_%\\-"
-"""Bytes of encodings that must not be cut: base64, percent, escapes."""
-_EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r|\n\r\n|\r\n\n")
-_WHOLE_TYPES = re.compile(
-    r"\s*(?:multipart/|application/(?:x-)?(?:protobuf|msgpack|cbor|grpc|amf|java-|php|python-pickle|snappy)|"
-    r"application/vnd\.(?:msgpack|google\.protobuf|apache\.(?:thrift|avro|parquet)))",
-    re.IGNORECASE,
-)
-_WHOLE_STARTS = (
-    b"PK\x03\x04", b"PK\x05\x06", b"%PDF-", b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07", b"\xd0\xcf\x11\xe0\xa1\xb1",
-    b"PAR1", b"Obj\x01", b"ORC", b"PGDMP", b"{\\rtf", b"\x04\x22\x4d\x18", b"\xff\x06\0\0sNaPpY", b"\x1f\x9d",
-    b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff",
-)  # fmt: skip
-"""Archives, documents, columns, dumps, other compressions; UTF-16 and UTF-32."""
-_CHARSET = re.compile(r"charset\s*=\s*\"?\s*([^\s;\"]+)", re.IGNORECASE)
-_WITH_ASCII = frozenset({"", "utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin1", "windows-1252"})
-"""Charsets in which no part of another character is an ASCII byte."""
-_LINEWISE = _WITH_ASCII | {"shift_jis", "shift-jis", "windows-31j", "cp932", "euc-jp", "iso-2022-jp"}
-"""Charsets in which no part of another character is a line feed."""
-_LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines",
-                    "application/jsonlines", "application/json-seq", "application/stream+json"})  # fmt: skip
-
-
-def kind_of(content_type: str) -> Kind:
-    """How a body of this type is cut."""
-    media = content_type.partition(";")[0].strip().lower()
-    if media == "text/event-stream":
-        return "event"
-    if media in _LINES:
-        return "line"
-    return "grpc" if media.startswith("application/grpc") and not media.startswith("application/grpc-web") else "window"
-
-
-def _charset_of(content_type: str) -> str:
-    found = _CHARSET.search(content_type)
-    return found[1].lower() if found else ""
-
-
-def can_be_cut(content_type: str, content_encoding: str) -> bool:
-    """Whether a body under these labels can be read in pieces; how it begins may still say that it cannot."""
-    if _charset_of(content_type) not in _LINEWISE:
-        return False
-    if kind_of(content_type) == "window" and _WHOLE_TYPES.match(content_type):
-        return False
-    try:
-        coding_of(content_encoding)
-    except CodingError:
-        return False
-    return True
 
 
 class Piece:
@@ -113,7 +58,7 @@ class Pieces:
 
     def __init__(self, content_type: str, content_encoding: str, limits: Limits) -> None:
         """``limits.body`` bounds what cannot be cut (a line, a message, a run of base64), ``limits.ratio`` what comes
-        out of the codings. Raises ``CodingError``: see ``can_be_cut``."""
+        out of the codings. Raises ``CodingError``: see ``proxy.cuts``."""
         self.kind = kind_of(content_type)
         self.content_type = content_type
         """What the pieces are; nothing once they come out of a compressed file."""
@@ -123,7 +68,7 @@ class Pieces:
         """Bytes that the codings have been given."""
         self._coding = coding_of(content_encoding)
         self._sniffed = self.kind != "window"
-        self._only_lines = _charset_of(content_type) not in _WITH_ASCII
+        self._only_lines = only_at_lines(content_type)
         self._buffer = bytearray()
         """Decoded, and not passed on."""
         self._base = 0
@@ -244,14 +189,13 @@ class Pieces:
         """Looks once at how the body begins: a compressed file is read, what must be whole is a gap."""
         if self._sniffed:
             return
-        while len(self._buffer) < _SNIFF and self._decode():
+        while len(self._buffer) < SNIFF and self._decode():
             pass
-        if len(self._buffer) < _SNIFF and not self._ended:
+        if len(self._buffer) < SNIFF and not self._ended:
             return
         self._sniffed = True
-        start = bytes(self._buffer[:_SNIFF])
-        wide = start[:1] == b"\0" and start[2:3] == b"\0"
-        if start.startswith(_WHOLE_STARTS) or start[257:] == b"ustar" or wide:
+        start = bytes(self._buffer[:SNIFF])
+        if must_be_whole(start):
             raise CodingError("body-too-large")
         inner = container_of(start)
         if inner is None:
@@ -276,7 +220,7 @@ class Pieces:
             end = self._buffer.rfind(b"\n", self._seen, most) + 1
         else:
             end = 0
-            for match in _EVENT_END.finditer(self._buffer, max(0, self._seen - 4), most):
+            for match in EVENT_END.finditer(self._buffer, max(0, self._seen - 4), most):
                 end = match.end()
         return end or (len(self._buffer) if whole and len(self._buffer) <= most else self._no_cut()), 0
 
@@ -287,7 +231,7 @@ class Pieces:
         end = min(size, self._seen + WINDOW + TAIL)
         if end < self._seen + WINDOW + TAIL and not whole:
             return 0, 0
-        cut = _boundary(self._buffer, self._seen, end - TAIL, only_lines=self._only_lines)
+        cut = boundary(self._buffer, self._seen, end - TAIL, TAIL, only_lines=self._only_lines)
         if cut:
             return end, end - cut
         if whole and end == size:
@@ -305,15 +249,6 @@ class Pieces:
     def _no_cut(self) -> int:
         self._seen = min(len(self._buffer), self._seen + WINDOW + TAIL)
         return 0
-
-
-def _boundary(buffer: bytearray, start: int, before: int, *, only_lines: bool) -> int:
-    """The last offset from ``start`` to ``before`` in no encoded run, behind a line feed if one is near; or 0."""
-    line = buffer.rfind(b"\n", start if only_lines else max(start, before - TAIL), before) + 1
-    if line or only_lines:
-        return line
-    kept = len(buffer[start:before].rstrip(_RUN))
-    return start + kept if kept else 0
 
 
 def _slices(data: bytes | bytearray) -> Iterator[bytes]:

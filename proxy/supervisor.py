@@ -25,7 +25,7 @@ from proxy.audit import AuditError
 from proxy.channel import Asker, Gone, answer
 from proxy.handler import place
 from proxy.host import StartError
-from proxy.http_hooks import Rules
+from proxy.http_seat import Rules
 from proxy.http_tls import TlsFileError
 from proxy.member import Member, fork
 from proxy.metrics_sum import Counts, added, lasting

@@ -202,7 +202,7 @@ async def test_unlisted_destinations_are_refused(forward):
 
 
 async def test_unlisted_destinations_pass_as_external_where_the_policy_says_so(forward, monkeypatch):
-    monkeypatch.setattr("proxy.http_hooks.LaneSeat.may_reach", lambda *_: True)  # loopback stands in for elsewhere
+    monkeypatch.setattr("proxy.http_seat.LaneSeat.may_reach", lambda *_: True)  # loopback stands in for elsewhere
     async with origin() as server, plane(forward(unlisted="external")) as running:
         at = f"127.0.0.1:{server.port}"
         assert await running.ask(f"GET http://{at}/ HTTP/1.1\r\nHost: {at}\r\n\r\n".encode()) == OK

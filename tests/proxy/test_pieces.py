@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from detectors.model import Limits
 from proxy import pieces as module
-from proxy.pieces import Pieces, can_be_cut, kind_of
+from proxy.pieces import Pieces
 
 LIMITS = Limits(body=2000)
 NUMBER = b"4111111111111111"
@@ -205,38 +205,3 @@ def test_what_must_be_read_whole_is_a_gap(name, coding):
     assert piece.gap == "body-too-large"
     piece.passes()
     assert piece.out == wire
-
-
-@pytest.mark.parametrize(
-    ("kind", "coding", "can"),
-    [
-        ("", "", True),
-        ("application/json", "gzip", True),
-        ("text/plain; charset=Shift_JIS", "br", True),
-        ("text/plain; charset=utf-16", "", False),
-        ("multipart/form-data; boundary=a", "", False),
-        ("application/x-protobuf", "", False),
-        ("application/vnd.msgpack", "", False),
-        ("application/grpc+proto", "", True),
-        ("application/json", "aws-chunked", False),
-        ("application/json", "gzip, br", True),
-        ("application/json", "gzip, br, gzip", False),
-        ("application/json", "compress", False),
-    ],
-)
-def test_can_be_cut(kind, coding, can):
-    assert can_be_cut(kind, coding) is can
-
-
-@pytest.mark.parametrize(
-    ("content_type", "kind"),
-    [
-        ("text/event-stream; charset=utf-8", "event"),
-        ("application/x-ndjson", "line"),
-        ("application/grpc", "grpc"),
-        ("application/grpc-web+proto", "window"),
-        ("application/json", "window"),
-    ],
-)
-def test_kind_of(content_type, kind):
-    assert kind_of(content_type) == kind
