@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 
 from proxy.metrics_sum import Counts, Summed
@@ -90,6 +91,11 @@ class _Family[C: (Counter, Gauge, Histogram)]:
         """Bounds have changed: look every child up anew."""
         self._children = {}
 
+    def clear(self) -> None:
+        """Stops exposing all children."""
+        self._children = {}
+        self._collector.clear()
+
     def remove(self, *values: str) -> None:
         """Stops exposing one child."""
         self._children.pop(values, None)
@@ -111,6 +117,7 @@ class PrometheusMeter:
         self._forget: list[Callable[[], None]] = []
         self._messages = self._family(Counter, "sekisho_messages_total")
         self._violations = self._family(Counter, "sekisho_violations_total")
+        self._last = self._family(Gauge, "sekisho_violation_timestamp_seconds")
         self._suppressed = self._family(Counter, "sekisho_suppressed_findings_total")
         self._gaps = self._family(Counter, "sekisho_gaps_total")
         self._inspected = self._family(Counter, "sekisho_inspected_bytes_total")
@@ -122,9 +129,13 @@ class PrometheusMeter:
         self._refusals = self._family(Counter, "sekisho_refusals_total")
         self._internal = self._family(Counter, "sekisho_internal_errors_total")
         self._info = self._family(Gauge, "sekisho_policy_info")
+        self._monitored = self._family(Gauge, "sekisho_lane_monitored")
+        self._expiry = self._family(Gauge, "sekisho_suppression_expiry_timestamp_seconds")
+        self._reloaded = self._family(Gauge, "sekisho_policy_last_reload_success")
         self._reloads = self._family(Counter, "sekisho_policy_reloads_total")
         self._audit = self._family(Counter, "sekisho_audit_errors_total")
         self._family(Gauge, "sekisho_build_info").child(version, platform.python_version()).set(1)
+        ProcessCollector(registry=self.registry)
         self._start_at_zero()
 
     def _family[C: (Counter, Gauge, Histogram)](self, kind: type[C], name: str) -> _Family[C]:
@@ -139,6 +150,7 @@ class PrometheusMeter:
     def _start_at_zero(self) -> None:
         """An alert on a series that does not exist yet never fires: the failure counters start as 0."""
         self._audit.child()
+        self._reloaded.child().set(1)
         for where in sorted(STAGES):
             self._internal.child(where)
         for result in ("ok", "error"):
@@ -156,6 +168,7 @@ class PrometheusMeter:
         route = message.route
         labels = (route.lane, route.role, kind, finding.entity, finding.brand, finding.confidence)
         self._violations.child(*labels, message.direction, verdict).inc(1, _exemplar(record))
+        self._last.child(route.lane, kind, finding.entity, finding.confidence).set_to_current_time()
 
     def suppressed(self, message: Message, finding: Finding) -> None:
         self._suppressed.child(message.route.lane, finding.entity).inc()
@@ -190,6 +203,12 @@ class PrometheusMeter:
             forget()
         for lane in policy.lanes:
             self._connections.child(lane.name).inc(0)
+        self._monitored.clear()
+        for lane in policy.lanes:
+            self._monitored.child(lane.name).set(any(route.mode == "monitor" for _, route in lane.routes))
+        self._expiry.clear()
+        for row in sorted(policy.suppress, key=lambda row: row.until, reverse=True):  # the first to end is set last
+            self._expiry.child(row.lane, row.entity).set(_end_of(row.until))
         former, self._policy = self._policy, (policy.policy_id, policy.sha256, policy.mode)
         self._info.child(*self._policy).set(1)
         if former is not None and former != self._policy:
@@ -197,6 +216,7 @@ class PrometheusMeter:
 
     def policy_reload(self, result: str) -> None:
         self._reloads.child(result).inc()
+        self._reloaded.child().set(result == "ok")
 
     def render(self, accept: str = "", others: Sequence[Counts] = ()) -> tuple[bytes, str]:
         """The page and its content type: OpenMetrics, with audit record ids as exemplars, if ``accept`` asks for it.
@@ -205,6 +225,11 @@ class PrometheusMeter:
         """
         encode, content_type = choose_encoder(accept)
         return encode(Summed(self.registry, others)), content_type
+
+
+def _end_of(day: date) -> float:
+    """When ``day`` ends on this machine's clock, in Unix time."""
+    return datetime.combine(day + timedelta(days=1), time.min).astimezone().timestamp()
 
 
 def _exemplar(record: str) -> dict[str, str] | None:

@@ -1,4 +1,5 @@
-"""What several processes have counted, as one page: counters, histograms and gauges are added up, sample by sample."""
+"""What several processes have counted, as one page: counters, histograms and gauges are added up, sample by sample, and
+of moments the latest stays."""
 
 from __future__ import annotations
 
@@ -18,6 +19,9 @@ Counts = Mapping[str, Sequence[Row]]
 
 GAUGES = frozenset(row.name for row in SERIES if row.type == "gauge")
 WHOLE = frozenset(row.name.removesuffix("_total") for row in SERIES if row.whole)
+MOMENTS = frozenset(
+    {"process_start_time_seconds", *(row.name for row in SERIES if row.name.endswith("_timestamp_seconds"))}
+)
 
 
 def counted(registry: CollectorRegistry) -> Counts:
@@ -26,7 +30,7 @@ def counted(registry: CollectorRegistry) -> Counts:
 
 
 def added(*counts: Counts) -> Counts:
-    """The sum. Of a sample's exemplars the newest stays."""
+    """The sum; of moments, and of a sample's exemplars, the latest."""
     sums: dict[str, dict[tuple[object, ...], Row]] = {}
     for one in counts:
         for metric, rows in one.items():
@@ -34,13 +38,17 @@ def added(*counts: Counts) -> Counts:
             for name, labels, value, exemplar in rows:
                 key = (name, *sorted(labels.items()))
                 _, _, before, former = known.get(key, (name, labels, 0.0, None))
-                known[key] = (name, labels, before + value, max(exemplar, former, key=_time))
+                total = max(before, value) if metric in MOMENTS else before + value
+                known[key] = (name, labels, total, max(exemplar, former, key=_time))
     return {metric: list(rows.values()) for metric, rows in sums.items()}
 
 
 def lasting(counts: Counts) -> Counts:
-    """What stays of the counts of a process that has ended: its gauges have ended with it."""
-    return {metric: rows for metric, rows in counts.items() if metric not in GAUGES}
+    """What stays of the counts of a process that has ended: its gauges, memory and time have ended with it."""
+    ended = GAUGES - MOMENTS
+    return {
+        metric: rows for metric, rows in counts.items() if metric not in ended and not metric.startswith("process_")
+    }
 
 
 class Summed(Collector):

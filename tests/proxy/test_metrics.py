@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from datetime import UTC, date, datetime
 from types import SimpleNamespace
 
 import pytest
@@ -12,12 +14,18 @@ from proxy.metrics import Meter, PrometheusMeter, RecordingMeter
 from proxy.policy_routes import Route
 from proxy.series import SERIES
 
-POLICY = SimpleNamespace(
-    policy_id="shop-2026",
-    sha256="ab" * 32,
-    mode="enforce",
-    lanes=(SimpleNamespace(name="app-logs"), SimpleNamespace(name="gmo")),
-)
+
+def lane(name: str, *modes: str) -> SimpleNamespace:
+    routes = tuple((f"host-{index}", Route(name, "logging", mode=mode)) for index, mode in enumerate(modes))
+    return SimpleNamespace(name=name, routes=routes)
+
+
+def policy(*lanes: SimpleNamespace, policy_id: str = "n", suppress: tuple = (), **more: str) -> SimpleNamespace:
+    rest = {"sha256": "", "mode": "enforce", **more}
+    return SimpleNamespace(policy_id=policy_id, lanes=lanes, suppress=suppress, **rest)
+
+
+POLICY = policy(lane("app-logs", "enforce"), lane("gmo", "enforce"), policy_id="shop-2026", sha256="ab" * 32)
 FINDING = Finding("PAN", "visa", "high", False, "***", "", "$.a", (), 0, 1)
 MESSAGE = Message(Route("app-logs", "logging"), "request", "http", (Part("body", b"x" * 10),))
 
@@ -59,6 +67,60 @@ def test_a_violation(meter):
         ]
         == 1
     )
+
+
+def test_when_a_violation_was_last_seen(meter, monkeypatch):
+    name = 'sekisho_violation_timestamp_seconds{confidence="high",entity="PAN",kind="retention",lane="app-logs"}'
+    for now in (1_800_000_000.5, 1_800_000_060.5):
+        monkeypatch.setattr("time.time", lambda now=now: now)
+        meter.violation(MESSAGE, "retention", FINDING, "block", "some-id")
+        assert samples(meter)[name] == now
+
+
+@pytest.mark.parametrize(
+    ("modes", "value"),
+    [(["enforce"], 0), (["monitor"], 1), (["enforce", "monitor"], 1), (["enforce", "enforce"], 0), ([], 0)],
+)
+def test_a_lane_that_is_only_watched_in_part_is_monitored(meter, modes, value):
+    meter.policy(policy(lane("egress", *modes)))
+    got = {name: number for name, number in samples(meter).items() if name.startswith("sekisho_lane_monitored")}
+    assert got == {'sekisho_lane_monitored{lane="egress"}': value}
+
+
+def suppression(until: date, entity: str = "PAN") -> SimpleNamespace:
+    return SimpleNamespace(lane="gmo", entity=entity, until=until)
+
+
+def test_the_first_suppression_to_end_is_shown_with_the_end_of_its_last_day(meter, monkeypatch):
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    rows = (suppression(date(2027, 4, 30)), suppression(date(2027, 3, 31)), suppression(date(2027, 5, 1), "TOKEN"))
+    meter.policy(policy(lane("gmo"), suppress=rows))
+    name = 'sekisho_suppression_expiry_timestamp_seconds{{entity="{}",lane="gmo"}}'
+    got = samples(meter)
+    assert got[name.format("PAN")] == datetime(2027, 3, 31, 15, tzinfo=UTC).timestamp()
+    assert got[name.format("TOKEN")] == datetime(2027, 5, 1, 15, tzinfo=UTC).timestamp()
+    meter.policy(POLICY)
+    assert name.format("PAN") not in samples(meter)
+
+
+@pytest.fixture(autouse=True)
+def _time_zone_as_it_was():
+    yield
+    time.tzset()
+
+
+@pytest.mark.parametrize(("results", "value"), [([], 1), (["error"], 0), (["error", "ok"], 1), (["ok", "error"], 0)])
+def test_whether_the_file_on_disk_is_in_force(meter, results, value):
+    for result in results:
+        meter.policy_reload(result)
+    assert samples(meter)["sekisho_policy_last_reload_success{}"] == value
+
+
+def test_the_process_is_measured(meter):
+    got = samples(meter)
+    assert got["process_resident_memory_bytes{}"] > 10_000_000
+    assert got["process_start_time_seconds{}"] > 1_700_000_000
 
 
 def test_a_suppressed_finding(meter):
@@ -105,7 +167,7 @@ def test_only_the_policy_in_force_is_shown(meter):
     info = 'sekisho_policy_info{{mode="{}",policy_id="{}",sha256="{}"}}'
     former = info.format("enforce", "shop-2026", "ab" * 32)
     assert samples(meter)[former] == 1
-    meter.policy(SimpleNamespace(policy_id="next", sha256="cd" * 32, mode="monitor", lanes=()))
+    meter.policy(policy(policy_id="next", sha256="cd" * 32, mode="monitor"))
     got = samples(meter)
     assert former not in got
     assert got[info.format("monitor", "next", "cd" * 32)] == 1
@@ -116,7 +178,7 @@ def test_only_the_policy_in_force_is_shown(meter):
 def test_a_lane_that_a_new_policy_brings_is_counted_by_its_name(meter):
     message = Message(Route("search", "storage"), "request", "http", ())
     meter.message(message, "allow", 0, 0)
-    meter.policy(SimpleNamespace(policy_id="n", sha256="", mode="enforce", lanes=(SimpleNamespace(name="search"),)))
+    meter.policy(policy(lane("search", "enforce")))
     meter.message(message, "allow", 0, 0)
     got = samples(meter)
     labels = 'direction="request",lane="{}",protocol="http",role="storage",verdict="allow"'
@@ -186,7 +248,8 @@ def test_every_series_of_the_table_is_exposed_and_no_other(meter):
         for line in meter.render()[0].decode().splitlines()
         if line.startswith("# TYPE")
     }
-    assert types == {series.name: series.type for series in SERIES}
+    ours = {name: kind for name, kind in types.items() if not name.startswith("process_")}
+    assert ours == {series.name: series.type for series in SERIES}
 
 
 def test_two_meters_share_nothing():

@@ -56,14 +56,34 @@ def test_what_is_of_the_sidecar_as_a_whole_is_not_added():
     page, _ = meter().render("", [over_the_wire(worker)] * 3)
     assert of(page, "sekisho_policy_info") == [1]
     assert of(page, "sekisho_build_info") == [1]
+    assert of(page, "sekisho_policy_last_reload_success") == [1]
+    assert of(page, "sekisho_lane_monitored") == [0, 0]
     assert of(page, "sekisho_policy_reloads_total") == [0, 0]
 
 
 @pytest.mark.parametrize("accept", ["", OPENMETRICS])
-def test_a_sum_reads_like_the_page_of_one_process(accept):
+def test_a_sum_reads_like_the_page_of_one_process(accept, monkeypatch):
     """Buckets in order, and what only another process has counted in its place."""
+    monkeypatch.setattr("time.time", lambda: 1_800_000_000.5)
     summed = meter().render(accept, [lasting(over_the_wire(meter(4)))])
-    assert summed == meter(4).render(accept)
+    assert without_process(summed) == without_process(meter(4).render(accept))
+
+
+def without_process(page: tuple[bytes, str]) -> list[bytes]:
+    return [line for line in page[0].splitlines() if b"process_" not in line]
+
+
+def test_of_moments_the_latest_stays(monkeypatch):
+    """Also of a process that has ended; its memory has ended with it."""
+    others = []
+    for now in (1_800_000_000.0, 1_800_000_600.0, 1_800_000_300.0):
+        monkeypatch.setattr("time.time", lambda now=now: now)
+        others.append(lasting(over_the_wire(meter(1))))
+    page, _ = meter().render("", others)
+    assert of(page, "sekisho_violation_timestamp_seconds") == [1_800_000_600.0]
+    alone, _ = meter().render()
+    assert of(page, "process_start_time_seconds") == of(alone, "process_start_time_seconds")
+    assert of(page, "process_resident_memory_bytes")[0] < 2 * of(alone, "process_resident_memory_bytes")[0]
 
 
 def test_the_newest_exemplar_stays():

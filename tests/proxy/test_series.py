@@ -22,7 +22,9 @@ OWN = {"lane", "policy_id", "sha256", "mode", "version", "python"}
 def test_names_follow_the_conventions(series):
     assert series.name.startswith("sekisho_")
     assert (series.type == "counter") == series.name.endswith("_total")
-    assert (series.type == "histogram") == series.name.endswith("_seconds") == bool(series.buckets)
+    assert (series.type == "histogram") == bool(series.buckets)
+    assert (series.unit == "seconds") == series.name.endswith("_seconds")
+    assert series.name.endswith("_timestamp_seconds") == (series.type == "gauge" and series.unit == "seconds")
     assert series.help.endswith(".")
     assert list(series.buckets) == sorted(set(series.buckets))
 
