@@ -48,9 +48,16 @@ class LaneStream(MovingStream):
 
     @property
     def kept(self) -> int:
-        """Bytes of bodies that are not whole yet."""
-        pieces = sum(moving.kept for moving in (self.request_pieces, self.response_pieces) if moving is not None)
-        return len(self.request_body_buf) + len(self.response_body_buf) + pieces
+        """Bytes of bodies that are in memory for this exchange."""
+        whole = [message.data.content for message in (self.flow.request, self.flow.response) if message is not None]
+        pieces = [moving.kept for moving in (self.request_pieces, self.response_pieces) if moving is not None]
+        buffers = len(self.request_body_buf) + len(self.response_body_buf)
+        return buffers + sum(pieces) + sum(len(body) for body in whole if body)
+
+    def forward_request(self) -> CommandGenerator[None]:
+        """As any, and lets go of the body that has been sent: an answer may take long."""
+        yield from super().forward_request()
+        self.flow.request.data.content = None
 
 
 class LaneHttpLayer(HttpLayer):

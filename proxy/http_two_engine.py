@@ -23,6 +23,7 @@ WINDOW = 256 * 1024
 """Bytes of one stream that a peer may send before any of them is taken."""
 CONNECTION_WINDOW = 1024 * 1024
 FRAME_BYTES = 16384
+TABLE_BYTES = 4096
 _FRAME_HEAD = 9
 _UNSOLICITED = 10_000
 """Streams that the engine itself lets a peer open: beyond ``STREAMS`` each is refused by itself, not the connection."""
@@ -80,6 +81,12 @@ class BoundedH2(BufferedH2Connection):
         if not self.config.client_side:
             self.local_settings.max_concurrent_streams = _UNSOLICITED
             self.local_settings.acknowledge()
+
+    def receive_data(self, data: bytes) -> list[h2.events.Event]:
+        """As the host's. A peer may allow a compression table of gigabytes: ours stays small, and quick to search."""
+        found: list[h2.events.Event] = super().receive_data(data)
+        self.encoder.header_table_size = min(self.encoder.header_table_size, TABLE_BYTES)
+        return found
 
     def queued(self, stream_id: int) -> int:
         """Bytes of a stream that wait for the peer's window."""

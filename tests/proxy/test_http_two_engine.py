@@ -4,8 +4,9 @@ import pytest
 from h2.config import H2Configuration
 from h2.errors import ErrorCodes
 from h2.exceptions import FrameTooLargeError
+from h2.settings import SettingCodes
 
-from proxy.http_two_engine import CONNECTION_WINDOW, FRAME_BYTES, STREAMS, WINDOW, BoundedH2, Ration
+from proxy.http_two_engine import CONNECTION_WINDOW, FRAME_BYTES, STREAMS, TABLE_BYTES, WINDOW, BoundedH2, Ration
 
 
 def pair(header=65536):
@@ -64,6 +65,19 @@ def test_streams_that_have_begun_outlive_a_goaway():
     server.send_headers(1, [(b":status", b"200")], end_stream=True)
     names = [type(event).__name__ for event in client.receive_data(server.data_to_send())]
     assert names == ["ConnectionTerminated", "ResponseReceived", "StreamEnded"]
+
+
+def test_a_peer_cannot_grow_the_compression_table():
+    client, server = pair()
+    client.update_settings({SettingCodes.HEADER_TABLE_SIZE: 2**31})
+    server.receive_data(client.data_to_send())
+    for number in range(200):
+        client.send_headers(2 * number + 1, HEAD, end_stream=True)
+        server.receive_data(client.data_to_send())
+        server.send_headers(2 * number + 1, [(b":status", b"200"), (b"x-id", b"%0100d" % number)], end_stream=True)
+        client.receive_data(server.data_to_send())
+    assert server.encoder.header_table.maxsize == TABLE_BYTES
+    assert len(server.encoder.header_table.dynamic_entries) < TABLE_BYTES // 100
 
 
 def test_what_waits_is_forgotten_with_its_stream():

@@ -115,6 +115,16 @@ async def test_head_has_no_body(tmp_path):
         assert (found.status, found.body, found.fields["content-length"]) == (200, b"", "7")
 
 
+@pytest.mark.parametrize("status", ["204", "304"])
+async def test_answers_without_a_body(tmp_path, status):
+    def answer(request):
+        return [(":status", status), *([("content-length", "7")] if status == "304" else [])], b"", []
+
+    async with two_lane(tmp_path, answer) as (_, _server, asking):
+        found = await asking.ask("/")
+        assert (found.status, found.body, found.ended) == (int(status), b"", True)
+
+
 async def test_a_drain_lets_streams_end_and_begins_no_more(tmp_path):
     async with two_lane(tmp_path, None) as (running, server, asking):
         waiting = asyncio.ensure_future(asking.ask("/a"))
