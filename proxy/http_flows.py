@@ -165,7 +165,7 @@ def body_parts(data: http.RequestData | http.ResponseData) -> list[Part]:
     """The body as it stood on the wire after de-chunking, and the trailer fields."""
     parts: list[Part] = []
     if data.content:
-        parts.append(Part("body", data.content, _content_type(data.headers), coding(data)))
+        parts.append(Part("body", data.content, body_type(data.headers), coding(data)))
     return [*parts, *trailer_parts(data)]
 
 
@@ -178,7 +178,7 @@ def trailer_parts(data: http.RequestData | http.ResponseData) -> list[Part]:
     return parts
 
 
-def _content_type(headers: http.Headers) -> str:
+def body_type(headers: http.Headers) -> str:
     """The body's type. How the messages within a gRPC body are compressed stands in a field of its own; the detectors
     read it as a parameter of the type."""
     declared: str = headers.get("content-type", "")

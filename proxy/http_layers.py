@@ -15,8 +15,8 @@ from mitmproxy.proxy.layers.http import (
 )
 from mitmproxy.proxy.layers.tls import ClientTLSLayer, ServerTLSLayer
 
+from proxy.http_calls import CallStream
 from proxy.http_client import LaneClient
-from proxy.http_pieces import MovingStream
 from proxy.http_request import Seat
 from proxy.http_server import LaneServer
 from proxy.http_tls import HTTP1, HTTP2
@@ -30,7 +30,7 @@ class Drained(events.Event):
     """A connection that was clogged has taken what was written to it."""
 
 
-class LaneStream(MovingStream):
+class LaneStream(CallStream):
     """One request and its response."""
 
     def inside(self, host: str) -> Layer:

@@ -31,7 +31,7 @@ from mitmproxy.proxy.utils import ReceiveBuffer
 
 from proxy import http_marks as marks
 from proxy.cuts import can_be_cut, kind_of
-from proxy.http_flows import coding
+from proxy.http_flows import body_type, coding
 from proxy.http_request import Seat
 from proxy.http_response import ResponseHalf
 from proxy.message import Direction
@@ -69,7 +69,7 @@ class MovingStream(ResponseHalf):
     def large_request(self) -> CommandGenerator[None]:
         """Reads the body in pieces while it passes, if it can be cut; if not, it is a gap."""
         request = self.flow.request
-        kind, coded = request.headers.get("content-type", ""), coding(request.data)
+        kind, coded = body_type(request.headers), coding(request.data)
         limits = self.seat.piece_limits(request.host)
         if limits is None or not can_be_cut(kind, coded):
             yield from super().large_request()
@@ -110,11 +110,8 @@ class MovingStream(ResponseHalf):
             if piece.out is None:
                 yield from self.stop_request()
                 return
-            if not self.request_moves:
-                if not (yield from self.make_server_connection()):
-                    return
-                self.request_moves = True
-                yield SendHttp(RequestHeaders(self.stream_id, request, end_stream=False), self.context.server)
+            if not (yield from self.begin_request()):
+                return
             server = self.context.server
             if piece.out:
                 yield SendHttp(RequestData(self.stream_id, piece.out), server)
@@ -127,6 +124,23 @@ class MovingStream(ResponseHalf):
                     yield from self.flow_done()
             elif piece.gap:
                 self.client_state = self.state_stream_request_body
+
+    def begin_request(self) -> CommandGenerator[bool]:
+        """Opens the upstream and sends the head, unless it is on its way; whether it is."""
+        if not self.request_moves:
+            if not (yield from self.make_server_connection()):
+                return False
+            self.request_moves = True
+            head = RequestHeaders(self.stream_id, self.flow.request, end_stream=False)
+            yield SendHttp(head, self.context.server)
+        return True
+
+    def handle_protocol_error(self, event: events.Event) -> CommandGenerator[None]:
+        """The host would not tell the upstream of a client that is gone in the midst of such a body."""
+        on_its_way = self.request_moves and self.client_state == self.state_move_request_body
+        if isinstance(event, RequestProtocolError) and on_its_way:
+            yield SendHttp(event, self.context.server)
+        yield from super().handle_protocol_error(event)
 
     def stop_request(self) -> CommandGenerator[None]:
         """Refuses a body in the midst of it. The upstream cannot take what it has for the whole."""
@@ -153,10 +167,10 @@ class MovingStream(ResponseHalf):
         yield from super().state_wait_for_response_headers(event)
         if not isinstance(event, ResponseHeaders) or event.end_stream or "content-length" in event.response.headers:
             return
-        kind, coded = event.response.headers.get("content-type", ""), coding(event.response.data)
+        kind, coded = body_type(event.response.headers), coding(event.response.data)
         if (
             self.server_state == self.state_consume_response_body
-            and kind_of(kind) == "line"
+            and kind_of(kind) in ("line", "grpc")
             and can_be_cut(kind, coded)
         ):
             yield from self.move_response_body(kind, coded)
@@ -166,7 +180,7 @@ class MovingStream(ResponseHalf):
         if self.flow.response is None:
             return
         headers = self.flow.response.headers
-        kind, coded = headers.get("content-type", ""), coding(self.flow.response.data)
+        kind, coded = body_type(headers), coding(self.flow.response.data)
         if (
             marks.is_mixed(headers)
             or not can_be_cut(kind, coded)

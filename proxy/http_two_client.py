@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import h2.events
 from h2.errors import ErrorCodes
+from mitmproxy import http
 from mitmproxy.connection import Server
 from mitmproxy.proxy import events
 from mitmproxy.proxy.context import Context
@@ -47,6 +48,7 @@ class LaneClientTwo(LaneTwo, Http2Client):
         self._wires: dict[int, int] = {}
         self._layer_ids: dict[int, int] = {}
         self._interim: dict[int, int] = {}
+        self._responses: dict[int, http.Response] = {}
         self._registered = False
         self._why = "reset before the settings"
         self._deadline = Deadline()
@@ -118,6 +120,7 @@ class LaneClientTwo(LaneTwo, Http2Client):
         except Malformed as error:
             yield from self.give_up(wire, str(error))
             return
+        self._responses[wire] = response
         yield ReceiveHttp(ResponseHeaders(stream_id, response, end_stream=event.stream_ended is not None))
         if event.stream_ended is None:
             yield from self.start_clock(wire)
@@ -131,10 +134,12 @@ class LaneClientTwo(LaneTwo, Http2Client):
         super().forget(wire)
         self._wires.pop(self._layer_ids.pop(wire, 0), None)
         self._interim.pop(wire, None)
+        self._responses.pop(wire, None)
 
     def overdue(self, wire: int) -> CommandGenerator[None]:
-        """Gives a slow upstream up."""
-        yield from self.give_up(wire, "upstream-timeout")
+        """Gives a slow upstream up. What passes while it is read may take as long as it likes."""
+        if wire in self._responses and not self._responses[wire].stream:
+            yield from self.give_up(wire, "upstream-timeout")
 
     def give_up(self, wire: int, word: str) -> CommandGenerator[None]:
         """Ends the stream; the exchange that waited for the answer learns why."""

@@ -6,6 +6,7 @@ from collections.abc import Sized
 
 import h2.events
 from h2.errors import ErrorCodes
+from mitmproxy import http
 from mitmproxy.connection import ConnectionState
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
@@ -47,6 +48,7 @@ class LaneServerTwo(LaneTwo, Http2Server):
         self._streams = streams
         self._kinds: dict[int, str] = {}
         """By stream that speaks gRPC: the content type of its answers."""
+        self._requests: dict[int, http.Request] = {}
         self._deadline = Deadline()
 
     def began(self) -> CommandGenerator[None]:
@@ -91,6 +93,7 @@ class LaneServerTwo(LaneTwo, Http2Server):
             return
         if kind := grpc_kind(request.headers.get("content-type", "")):
             self._kinds[wire] = kind
+        self._requests[wire] = request
         yield ReceiveHttp(RequestHeaders(wire, request, end_stream=event.stream_ended is not None))
 
     def reset_matters(self, wire: int) -> bool:
@@ -101,10 +104,12 @@ class LaneServerTwo(LaneTwo, Http2Server):
         """Likewise, with its kind."""
         super().forget(wire)
         self._kinds.pop(wire, None)
+        self._requests.pop(wire, None)
 
     def overdue(self, wire: int) -> CommandGenerator[None]:
-        """Refuses a slow body."""
-        yield from self.give_up(wire, "slow-body")
+        """Refuses a slow body. One that passes while it is read may take as long as it likes."""
+        if wire in self._requests and not self._requests[wire].stream:
+            yield from self.give_up(wire, "slow-body")
 
     def give_up(self, wire: int, word: str) -> CommandGenerator[None]:
         """Answers on the stream, and tells the exchange, if there is one, that the client is gone."""

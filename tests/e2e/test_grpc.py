@@ -9,9 +9,10 @@ import grpc
 import grpc.aio
 import pytest
 
-from tests.e2e.plane import PAN, ScriptedGuard, plane, policy
+from tests.e2e.plane import ALLOW, PAN, ScriptedGuard, plane, policy, until
 
 TEXT = "shop.Notes"
+LEAK = b"card " + PAN.encode()
 
 
 class Notes:
@@ -25,6 +26,8 @@ class Notes:
             "Collect": grpc.stream_unary_rpc_method_handler(self.collect),
             "Spread": grpc.unary_stream_rpc_method_handler(self.spread),
             "Talk": grpc.stream_stream_rpc_method_handler(self.talk),
+            "Greet": grpc.stream_stream_rpc_method_handler(self.greet),
+            "Enough": grpc.stream_stream_rpc_method_handler(self.enough),
         }
         self.server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(TEXT, handlers),))
         self.port = self.server.add_insecure_port("127.0.0.1:0")
@@ -32,6 +35,8 @@ class Notes:
     async def unary(self, request, context):
         self.received.append(request)
         context.set_trailing_metadata((("x-kept", str(len(request))),))
+        if request == b"trail":
+            context.set_trailing_metadata((("x-card", PAN),))
         if request == b"fail":
             await context.abort(grpc.StatusCode.NOT_FOUND, "no such note")
         return PAN.encode() if request == b"leak" else b"re: " + request
@@ -44,12 +49,21 @@ class Notes:
     async def spread(self, request, context):
         self.received.append(request)
         for number in range(3):
-            yield b"%s %d" % (request, number)
+            yield b"%s %d" % (request, number) if (request, number) != (b"leak", 1) else LEAK
 
     async def talk(self, requests, context):
         async for request in requests:
             self.received.append(request)
+            yield LEAK if request == b"leak" else b"re: " + request
+
+    async def greet(self, requests, context):
+        yield b"hello"
+        async for request in requests:
             yield b"re: " + request
+
+    async def enough(self, requests, context):
+        await anext(requests)
+        yield b"enough"
 
 
 @asynccontextmanager
@@ -106,7 +120,10 @@ async def test_a_server_that_is_not_there(tmp_path):
         assert error.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
-async def test_messages_of_a_stream_that_ends(tmp_path):
+# Streams.
+
+
+async def test_a_client_that_streams(tmp_path):
     async with notes(tmp_path) as (_, server, channel):
 
         async def several():
@@ -114,9 +131,167 @@ async def test_messages_of_a_stream_that_ends(tmp_path):
                 yield b"%d" % number
 
         assert await channel.stream_unary(f"/{TEXT}/Collect")(several(), timeout=5) == b"3"
+        assert server.received == [b"0", b"1", b"2"]
+
+
+async def test_a_server_that_streams(tmp_path):
+    async with notes(tmp_path) as (_, _server, channel):
         call = channel.unary_stream(f"/{TEXT}/Spread")(b"x", timeout=5)
         assert [message async for message in call] == [b"x 0", b"x 1", b"x 2"]
-        assert server.received == [b"0", b"1", b"2", b"x"]
+
+
+async def test_both_sides_take_turns(tmp_path):
+    """Each waits for the other's message before it says the next."""
+    async with notes(tmp_path) as (running, _server, channel):
+        call = channel.stream_stream(f"/{TEXT}/Talk")(timeout=10)
+        for number in range(20):
+            await call.write(b"%d" % number)
+            assert await call.read() == b"re: %d" % number
+        await call.done_writing()
+        assert await call.read() is grpc.aio.EOF
+        assert await call.code() is grpc.StatusCode.OK
+        assert running.meter.named("internal_error") == []
+
+
+async def test_a_server_that_speaks_first(tmp_path):
+    async with notes(tmp_path) as (_, _server, channel):
+        call = channel.stream_stream(f"/{TEXT}/Greet")(timeout=5)
+        assert await call.read() == b"hello"
+        await call.write(b"bye")
+        await call.done_writing()
+        assert await call.read() == b"re: bye"
+
+
+async def test_a_server_that_has_heard_enough(tmp_path):
+    """It ends the call although its client goes on."""
+    async with notes(tmp_path) as (running, _server, channel):
+        call = channel.stream_stream(f"/{TEXT}/Enough")(timeout=5)
+        await call.write(b"one")
+        assert await call.read() == b"enough"
+        assert await call.read() is grpc.aio.EOF
+        assert await call.code() is grpc.StatusCode.OK
+        await until(lambda: not streams(running))
+
+
+async def test_a_client_that_cancels(tmp_path):
+    async with notes(tmp_path) as (running, _server, channel):
+        call = channel.stream_stream(f"/{TEXT}/Talk")(timeout=5)
+        await call.write(b"one")
+        assert await call.read() == b"re: one"
+        call.cancel()
+        await until(lambda: not streams(running))
+
+
+def streams(running):
+    return [stream for handler in running.host.listeners.connections.values() for stream in handler.layer.streams]
+
+
+async def test_a_leak_in_the_midst_of_what_a_client_streams(tmp_path):
+    async with notes(tmp_path) as (running, server, channel):
+        call = channel.stream_unary(f"/{TEXT}/Collect")(timeout=5)
+        await call.write(b"clean")
+        await until(lambda: server.received)
+        await call.write(LEAK)
+        assert await call.code() is grpc.StatusCode.PERMISSION_DENIED
+        assert server.received == [b"clean"]
+        assert await channel.unary_unary(f"/{TEXT}/Unary")(b"next", timeout=5) == b"re: next"
+        assert running.meter.named("internal_error") == []
+
+
+async def test_a_leak_in_the_midst_of_what_a_server_streams(tmp_path):
+    async with notes(tmp_path) as (running, _server, channel):
+        call = channel.unary_stream(f"/{TEXT}/Spread")(b"leak", timeout=5)
+        assert await call.read() == b"leak 0"
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            await call.read()
+        assert error.value.code() is grpc.StatusCode.PERMISSION_DENIED
+        assert "blocked." in error.value.details()
+        assert running.meter.named("internal_error") == []
+
+
+@pytest.mark.parametrize("side", ["client", "server"])
+async def test_a_leak_in_the_midst_of_a_talk(tmp_path, side):
+    async with notes(tmp_path) as (_, server, channel):
+        call = channel.stream_stream(f"/{TEXT}/Talk")(timeout=5)
+        other = channel.stream_stream(f"/{TEXT}/Talk")(timeout=10)
+        for each in (call, other):
+            await each.write(b"one")
+            assert await each.read() == b"re: one"
+        await call.write(LEAK if side == "client" else b"leak")
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            await call.read()
+        assert error.value.code() is grpc.StatusCode.PERMISSION_DENIED
+        assert LEAK not in server.received
+        await other.write(b"two")
+        assert await other.read() == b"re: two"
+        await other.done_writing()
+        assert await other.read() is grpc.aio.EOF
+
+
+async def test_a_redacting_lane_edits_each_message(tmp_path):
+    """All of them arrive, compressed or not in transit."""
+    async with notes(tmp_path, on_violation="redact") as (_, server, channel):
+        call = channel.stream_stream(f"/{TEXT}/Talk")(timeout=5)
+        for message in (b"one", LEAK, b"leak", b"two"):
+            await call.write(message)
+            await call.read()
+        await call.done_writing()
+        assert await call.read() is grpc.aio.EOF
+        assert server.received == [b"one", b"card 411111******1111", b"leak", b"two"]
+
+
+async def test_monitor_mode_lets_all_pass(tmp_path):
+    async with notes(tmp_path, mode="monitor") as (running, server, channel):
+        call = channel.stream_stream(f"/{TEXT}/Talk")(timeout=5)
+        for message in (b"one", LEAK):
+            await call.write(message)
+            assert await call.read() == b"re: " + message
+        await call.done_writing()
+        assert await call.read() is grpc.aio.EOF
+        assert server.received == [b"one", LEAK]
+        assert "block" not in {verdict for *_, verdict in running.meter.named("message")}
+
+
+async def test_a_number_in_the_trailing_metadata(tmp_path):
+    async with notes(tmp_path) as (_, _server, channel):
+        call = channel.unary_unary(f"/{TEXT}/Unary")(b"trail", timeout=5)
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            await call
+        assert error.value.code() is grpc.StatusCode.PERMISSION_DENIED
+        assert PAN not in str(tuple(await call.trailing_metadata()))
+
+
+@pytest.mark.parametrize("fault", ["crash", "lie"])
+async def test_an_inspection_that_fails_in_the_midst_of_a_call(tmp_path, fault):
+    def quickly(message):
+        return None if any(b"odd" in part.data for part in message.parts) else ALLOW
+
+    def slowly(message):
+        if fault == "crash":
+            raise ValueError("broken")
+        return "fine"
+
+    async with notes(tmp_path, script={"quickly": quickly, "slowly": slowly}) as (running, server, channel):
+        call = channel.stream_stream(f"/{TEXT}/Talk")(timeout=5)
+        await call.write(b"one")
+        assert await call.read() == b"re: one"
+        await call.write(b"odd")
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            await call.read()
+        assert error.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert server.received == [b"one"]
+        assert running.guard.failures
+
+
+async def test_a_long_talk_takes_as_long_as_it_likes(tmp_path):
+    async with notes(tmp_path, limits={"body_seconds": 0.2}) as (_, _server, channel):
+        call = channel.stream_stream(f"/{TEXT}/Talk")(timeout=5)
+        for number in range(4):
+            await call.write(b"%d" % number)
+            assert await call.read() == b"re: %d" % number
+            await asyncio.sleep(0.1)
+        await call.done_writing()
+        assert await call.read() is grpc.aio.EOF
 
 
 async def test_many_calls_at_once(tmp_path):
