@@ -89,7 +89,6 @@ CHARSETS = ("sjis", "eucjp", "iso2022jp", "utf16le", "utf16be", "xml-encoding")
 STRUCTURES = ("table", "php", "split")
 """Kinds of hit that call for the view's structure: only that tells which value belongs to which name."""
 
-_MULTIPART = "multipart/"
 _SMALL = 16 * 1024
 """Bytes of a view that is read once more for numbers in pieces, wherever a card field stands in it."""
 
@@ -161,8 +160,9 @@ class Walk:
         if told and found and found.substantial:
             self._message(view, told, found)
             return
-        opaque = binary.may_be_opaque(view.data) or view.content_type.startswith(grpc.PREFIXES)
-        if (opaque or envelope.may_be(view.data, view.content_type)) and self._opened(view, ask):
+        parted = view.content_type.startswith("multipart/")  # its last part may be a zip: the whole is none
+        opaque = not parted and (binary.may_be_opaque(view.data) or view.content_type.startswith(grpc.PREFIXES))
+        if (opaque or (not parted and envelope.may_be(view.data, view.content_type))) and self._opened(view, ask):
             return
         guessed = binary.guess(view.data, ask) if opaque else None
         if told and found and not guessed and not is_text(view.data):
@@ -171,7 +171,7 @@ class Walk:
             self._message(view, *guessed)
             return
         claimed: list[tuple[int, int]] = []
-        if view.content_type.startswith(_MULTIPART):
+        if parted:
             known = len(self.findings)
             claimed += self._children(view, multipart.peel(view.data, ask))
             self._beside(view, multipart.peel, known)
