@@ -16,7 +16,7 @@ import pytest
 
 from detectors.model import PAN, Inspection
 from detectors.redaction import redact
-from tests.detectors.nesting import (
+from tests.detectors.properties.nesting import (
     BASE64,
     BASE64URL,
     BR,
