@@ -10,6 +10,7 @@ import re
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from io import BytesIO
 from itertools import pairwise
 
 import brotli
@@ -17,7 +18,7 @@ import zstandard
 
 from detectors.model import Ask
 
-_SLICE = 64 * 1024
+_SLICE = 16 * 1024
 _ZSTD_SLICE = 1024
 """Bytes of input. A block of four can stand for 128 KiB and the library has no output limit."""
 _OUT = 1024 * 1024
@@ -46,12 +47,12 @@ class _Sink:
 
     def __init__(self, room: int) -> None:
         self.left = room
-        self._out: list[bytes] = []
+        self._out = BytesIO()  # gives its bytes away without a copy of them
 
     def take(self, text: bytes) -> bool:
         """Whether there is still room."""
         if text:
-            self._out.append(text[: max(self.left, 0)])
+            self._out.write(text[: max(self.left, 0)] if len(text) > self.left else text)
         self.left -= len(text)
         return self.left >= 0
 
@@ -60,7 +61,7 @@ class _Sink:
         return min(_OUT, self.left + 1)
 
     def inflated(self, used: int, fault: str = "", beside: Iterable[tuple[int, int]] = (), head: int = 0) -> Inflated:
-        return Inflated(b"".join(self._out), used, fault, tuple(beside), head)
+        return Inflated(self._out.getvalue(), used, fault, tuple(beside), head)
 
 
 def _feed(engine: zlib._Decompress, piece: bytes, sink: _Sink) -> bool:

@@ -27,8 +27,8 @@ _MARKS = (
 )
 _LIKE_WIDTH = re.compile("([\x00-\x7f]+)|([\x80-\u07ff]+)|([\u0800-\uffff]+)|[\U00010000-\U0010ffff]+")
 _FULL_WIDTH = (
-    (re.compile(rb"(?s:..)*?(?:[\x10-\x19]\xff){8}"), "utf-16-le"),
-    (re.compile(rb"(?s:..)*?(?:\xff[\x10-\x19]){8}"), "utf-16-be"),
+    (re.compile(rb"(?:[\x10-\x19]\xff){8}"), "utf-16-le"),
+    (re.compile(rb"(?:\xff[\x10-\x19]){8}"), "utf-16-be"),
 )
 """Full-width digits, in text that hardly has a NUL. Other pairs of bytes are not taken for UTF-16 without a mark."""
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -64,6 +64,10 @@ def _is_utf32(data: bytes, *, little: bool) -> bool:
     return len(data) > 3 and top.count(0) == len(top) and max(next_to_top) <= 0x10
 
 
+def _aligned(digits: re.Pattern[bytes], data: bytes) -> bool:
+    return any(found.start() % 2 == 0 for found in digits.finditer(data))
+
+
 def sniff(data: bytes) -> str:
     """The wide codec that the bytes are in, by mark or by where their NULs stand; "" for none."""
     for codec, mark in _MARKS:
@@ -73,7 +77,7 @@ def sniff(data: bytes) -> str:
     if len(data) < 4 or nuls == len(data):
         return ""
     if nuls * 5 < len(data):
-        return next((codec for digits, codec in _FULL_WIDTH if digits.match(data)), "")
+        return next((codec for digits, codec in _FULL_WIDTH if _aligned(digits, data)), "")
     if nuls <= 3 and data.endswith(bytes(nuls)) and data.isascii():
         return ""  # a text with its terminator
     if _is_utf32(data, little=True):
