@@ -219,6 +219,8 @@ class LaneConnectionHandler(ProxyConnectionHandler):
 
     async def on_timeout(self) -> None:
         """Nothing has moved for the idle timeout."""
+        if self.seat.owes_answer and any(isinstance(connection, Server) for connection in self.transports):
+            self.seat.upstream_failed("upstream-timeout", "")
         self._last_word("upstream-timeout")
         await super().on_timeout()
 
@@ -230,10 +232,9 @@ class LaneConnectionHandler(ProxyConnectionHandler):
         return self.client.alpn == HTTP2
 
     async def drain_writers(self) -> None:
-        """Waits until what was written has left, and, on the client's side, until its request is no longer pending:
-        what it sends meanwhile stays in its own socket. A duplex connection waits on both sides for what is pending,
-        and on each side only until the other has read. A multiplexed one waits for no upstream that is slow to read:
-        only for the client, and for whoever does not read what it is itself sent."""
+        """Waits until what was written has left, and on the client's side for its pending request: what it sends stays
+        in its own socket. A duplex connection waits on both sides for what is pending, on each only until the other has
+        read. A multiplexed one waits for no slow upstream, but for the client, and who does not read what it is sent."""
         here = next((conn for conn, io in self.transports.items() if io.handler is asyncio.current_task()), None)
         if self.seat.duplex:
             for connection in [connection for connection in self.transports if connection is not here]:

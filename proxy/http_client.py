@@ -35,6 +35,7 @@ class LaneClient(Careful, Http1Client):
     """The upstream's side of a lane."""
 
     ReceiveTrailers = ResponseTrailers
+    cut_short = "upstream-failed"
 
     _interim = 0
 

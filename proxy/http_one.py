@@ -77,6 +77,8 @@ class Careful(Http1Connection):
     bounds: Bounds
     trailers: http.Headers | None = None
     ReceiveTrailers: type[RequestTrailers | ResponseTrailers]
+    cut_short = "malformed"
+    """The word for a peer that closes in the midst of a body."""
 
     def __init__(self, context: Context, bounds: Bounds) -> None:
         super().__init__(context)  # type: ignore[call-arg]  # of the host's client or server, next in line
@@ -113,7 +115,7 @@ class Careful(Http1Connection):
             trailers = _trailers(end) if end is not None else None
         except (h11.ProtocolError, Malformed):
             closed = isinstance(event, events.ConnectionClosed)
-            yield from self.broken("upstream-failed" if closed else "malformed")
+            yield from self.broken(self.cut_short if closed else "malformed")
             return
         if pieces:
             yield ReceiveHttp(self.ReceiveData(self.stream_id, b"".join(pieces)))
