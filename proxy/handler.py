@@ -234,7 +234,7 @@ class LaneConnectionHandler(ProxyConnectionHandler):
     async def drain_writers(self) -> None:
         """Waits until what was written has left, and on the client's side for its pending request: what it sends stays
         in its own socket. A duplex connection waits on both sides for what is pending, on each only until the other has
-        read. A multiplexed one waits for no slow upstream, but for the client, and who does not read what it is sent."""
+        read. A multiplexed one waits for no slow upstream: for the client, and for who does not read what it gets."""
         here = next((conn for conn, io in self.transports.items() if io.handler is asyncio.current_task()), None)
         if self.seat.duplex:
             for connection in [connection for connection in self.transports if connection is not here]:
