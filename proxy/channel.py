@@ -14,8 +14,10 @@ from typing import Any
 from proxy.audit import AuditError
 
 LENGTH = struct.Struct("!I")
-RECORD_SECONDS = 10.0
+RECORD_SECONDS = 5.0
 """How long a worker waits for the word that its record is kept."""
+MOST_UNSENT = 1024 * 1024
+"""Bytes that may wait for a supervisor who does not read."""
 
 
 class Gone(Exception):
@@ -81,36 +83,50 @@ class Asker:
 class RelayedAudit:
     """An ``AuditSink`` in a worker: the supervisor, who answers on the other end, keeps the records.
 
-    Waits for its word on whatever thread it is called. After the first failure no record is taken any more.
+    Waits for its word on whatever thread it is called. A record that was given up may still be kept later.
     """
 
     def __init__(self, sock: socket.socket, seconds: float = RECORD_SECONDS) -> None:
         self._sock = sock
         self._sock.settimeout(seconds)
         self._lock = threading.Lock()
+        self._number = 0
+        self._unsent = bytearray()
+        self._received = bytearray()
 
     def append(self, event: Mapping[str, Any]) -> str:
         """See ``AuditSink``."""
         with self._lock:
+            if len(self._unsent) > MOST_UNSENT:
+                raise AuditError("the supervisor takes no more records")
+            self._number += 1
+            self._unsent += _frame([self._number, event])
             try:
-                self._sock.sendall(_frame(event))
-                (length,) = LENGTH.unpack(self._receive(LENGTH.size))
-                said = json.loads(self._receive(length))
+                while self._unsent:
+                    del self._unsent[: self._sock.send(self._unsent)]
+                number, said = self._receive()
+                while number != self._number:  # it is about one that was given up
+                    number, said = self._receive()
             except (OSError, Gone) as error:
-                self._sock.close()  # or an answer that comes late would be taken for that to the next record
                 raise AuditError(f"the supervisor keeps no record: {type(error).__name__}") from error
         if not isinstance(said.get("id"), str):
             raise AuditError(str(said.get("error", "the record was not kept")))
         return str(said["id"])
 
-    def _receive(self, size: int) -> bytes:
-        data = bytearray()
-        while len(data) < size:
-            more = self._sock.recv(size - len(data))
+    def _receive(self) -> Any:
+        """One frame. Of one that does not come in time, what has come is kept."""
+        (length,) = LENGTH.unpack(self._peek(LENGTH.size))
+        frame = json.loads(self._peek(LENGTH.size + length)[LENGTH.size :])
+        del self._received[: LENGTH.size + length]
+        return frame
+
+    def _peek(self, size: int) -> bytes:
+        while len(self._received) < size:
+            more = self._sock.recv(65536)
             if not more:
                 raise Gone
-            data += more
-        return bytes(data)
+            self._received += more
+        return bytes(self._received[:size])
 
 
 def _frame(value: Any) -> bytes:

@@ -224,7 +224,11 @@ class Supervisor:
         await answer(member.records, self._keep)
         member.signal(signal.SIGKILL)  # it could record nothing any more, if it is not gone already
 
-    async def _keep(self, event: Any) -> dict[str, str]:
+    async def _keep(self, numbered: Any) -> Any:
+        number, event = numbered
+        return number, self._kept(event)
+
+    def _kept(self, event: Any) -> dict[str, str]:
         """The id of the record, or why it was not kept. A policy is on record already when a worker comes to it."""
         try:
             if event["kind"] != "policy":

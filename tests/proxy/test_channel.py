@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import threading
 from contextlib import asynccontextmanager
@@ -8,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from proxy.audit import AuditError
-from proxy.channel import LENGTH, Asker, Gone, RelayedAudit, answer
+from proxy.channel import LENGTH, MOST_UNSENT, Asker, Gone, RelayedAudit, answer
 
 EVENT = {"kind": "gap", "path": "/café", "findings": [], "status": 0}
 
@@ -89,8 +90,9 @@ async def test_whoever_answers_ends_when_the_other_is_gone(pair):
 async def kept(pair, reply, *, events=1):
     """What ``append`` gives on a thread, when the supervisor answers ``reply(event)``."""
 
-    async def keep(event):
-        return reply(event)
+    async def keep(numbered):
+        number, event = numbered
+        return number, reply(event)
 
     async with answered(pair[1], keep):
         audit = RelayedAudit(pair[0])
@@ -130,14 +132,44 @@ def test_an_answer_that_breaks_off(pair):
         RelayedAudit(pair[0]).append(EVENT)
 
 
-def test_a_supervisor_that_does_not_answer_in_time_is_not_asked_again(pair):
-    """Its late answer would be taken for that to the next record."""
-    audit = RelayedAudit(pair[0], seconds=0.01)
-    with pytest.raises(AuditError):
+def frame_at(sock) -> list:
+    """The next frame that has arrived."""
+    (length,) = LENGTH.unpack(sock.recv(LENGTH.size, socket.MSG_WAITALL))
+    return json.loads(sock.recv(length, socket.MSG_WAITALL))
+
+
+def reply_at(sock, value) -> None:
+    data = json.dumps(value).encode()
+    sock.sendall(LENGTH.pack(len(data)) + data)
+
+
+def test_the_late_word_on_a_record_is_not_taken_for_that_on_the_next(pair):
+    audit = RelayedAudit(pair[0], seconds=0.02)
+    with pytest.raises(AuditError, match="TimeoutError"):
         audit.append(EVENT)
-    reader = threading.Thread(target=pair[1].recv, args=(1 << 20,))
-    reader.start()
-    reader.join()
-    with pytest.raises(AuditError):
+    assert frame_at(pair[1]) == [1, EVENT]
+    pair[1].sendall(LENGTH.pack(14) + b'[1,{"id"')  # half of it
+    with pytest.raises(AuditError, match="TimeoutError"):
         audit.append(EVENT)
-    assert pair[1].recv(1) == b""
+    pair[1].sendall(b':"a"}]')
+    reply_at(pair[1], [2, {"error": "full"}])
+    reply_at(pair[1], [3, {"id": "the third"}])
+    assert audit.append(EVENT) == "the third"
+
+
+def test_a_supervisor_that_does_not_read_is_not_buried_in_records(pair):
+    audit = RelayedAudit(pair[0], seconds=0.001)
+    said = set()
+    large = EVENT | {"path": "x" * 200_000}
+    while "the supervisor takes no more records" not in said:
+        with pytest.raises(AuditError) as caught:
+            audit.append(large)
+        said.add(str(caught.value))
+    assert len(audit._unsent) < MOST_UNSENT + 300_000
+    pair[0].settimeout(5)
+    reading = threading.Thread(target=lambda: [frame_at(pair[1]) for _ in range(audit._number)])
+    reading.start()
+    while audit._unsent:  # nothing was torn: every frame can be read
+        del audit._unsent[: pair[0].send(audit._unsent)]
+    reading.join(5)
+    assert not reading.is_alive()

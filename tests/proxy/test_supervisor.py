@@ -224,10 +224,17 @@ async def test_a_worker_that_is_killed_is_replaced_and_a_reload_reaches_all(star
         assert await told(value, sidecar, "sekisho_audit_errors_total") == 4
 
 
-async def test_workers_end_with_their_supervisor(start):
+async def test_workers_wait_for_their_supervisor_and_end_with_it(start):
     async with origin() as server:
-        sidecar = await start(server)
+        sidecar = await start(server, limits={"inspect_seconds": 0.2})
         orphans = workers(sidecar)
+        sidecar.process.send_signal(signal.SIGSTOP)
+        assert await ask(sidecar, CARD, 4) == [503] * 4  # nobody keeps records
+        assert await ask(sidecar, CLEAN, 4) == [200] * 4
+        sidecar.process.send_signal(signal.SIGCONT)
+        await told(sidecar.admin, "/readyz")
+        assert await ask(sidecar, CARD, 4) == [403] * 4
+        assert workers(sidecar) == orphans
         async with open_connections(sidecar, 4) as opened:
             for _, writer in opened:
                 writer.write(CLEAN)
@@ -236,9 +243,7 @@ async def test_workers_end_with_their_supervisor(start):
             sidecar.process.kill()
             await told(sidecar.process.wait)
             assert [await reader.read() for reader, _ in opened] == [b""] * 4
-        await until(lambda: not any(lives(pid) for pid in orphans))
-        with pytest.raises(ConnectionRefusedError):
-            await ask(sidecar, CLEAN)
+        await until(lambda: not any(lives(pid) for pid in orphans) and listeners(sidecar.port("logs")) == 0)
 
 
 @pytest.mark.parametrize("what", ["lane", "admin"])

@@ -40,7 +40,11 @@ async def worker(sidecar, keep):
     """A serving one, whose records ``keep`` gets; gives whom to ask."""
     (control, theirs), (records, their_records) = socket.socketpair(), socket.socketpair()
     serving = asyncio.create_task(module._Worker(sidecar, their_records).serve(theirs))
-    keeping = threading.Thread(target=lambda: asyncio.run(answer(records, keep)))  # the worker's loop waits for it
+
+    async def numbered(asked):
+        return asked[0], await keep(asked[1])
+
+    keeping = threading.Thread(target=lambda: asyncio.run(answer(records, numbered)))  # the worker's loop waits for it
     keeping.start()
     asker = await Asker.on(control)
     try:
