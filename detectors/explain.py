@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from detectors.crowds import AMONG_IDS, is_jan
+from detectors.crowds import AMONG_IDS, FRACTION, is_jan
 from detectors.decoders.naming import segment
 from detectors.inspector import Inspector
 from detectors.model import PAN, Finding, Gap, Limits, View
@@ -27,7 +27,7 @@ from detectors.walk import Walk
 
 _ANY_DIGITS = Pattern(RECOGNIZE, rb"[0-9](?:[ ._+-]*[0-9]){9}")
 _UNSEEN = "the sieve does not point here"
-_JAN = "a JAN code among others"
+_AMONG = "one of many of its kind"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ def _dropped(view: View, item: Assessment, start: int, end: int, findings: Seque
     over = next((f for f in findings if f.start < last and f.end > first and f.path == view.path), None)
     reasons = item.failed
     if item.verdict != "none":
-        unsaid = _JAN if is_jan(item.shape.digits) else _UNSEEN
+        unsaid = _AMONG if is_jan(item.shape.digits) or FRACTION in item.failed else _UNSEEN
         reasons = (f"part of the {over.entity} found there" if over is not None else unsaid, *reasons)
     return Candidate(
         PAN,

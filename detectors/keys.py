@@ -39,7 +39,7 @@ _CODE_SUFFIXES = ("", "code", "value", "val", "number", "num", "no", "input", "f
 SECURITY_CODE_KEYS = (
     *(prefix + stem + suffix for prefix in _CODE_PREFIXES for stem in _CODE_STEMS for suffix in _CODE_SUFFIXES),
     "csc", "cardcsc", "cccsc", "カードセキュリティコード", "セキュリティコード", "セキュリティーコード",
-    "カード確認番号", "ｾｷｭﾘﾃｨｺｰﾄﾞ",
+    "セキュリティ番号", "カード確認番号", "ｾｷｭﾘﾃｨｺｰﾄﾞ",
 )  # fmt: skip
 """Three or four digits under one of these are a security code."""
 
@@ -56,7 +56,8 @@ PIN_KEYS_BESIDE_PAN = ("pin", "cardpass", "暗証番号")
 EXPIRY_KEYS = (
     "expire", "expiry", "expiration", "expirydate", "expirationdate", "exp", "expdate", "cardexpire", "cardexpiry",
     "expmonth", "expyear", "expirymonth", "expiryyear", "expirationmonth", "expirationyear", "validthru", "goodthru",
-    "有効期限",
+    "ccexp", "ccexpiry", "ccexpmonth", "ccexpyear", "cardexp", "cardexpiration", "cardexpirymonth", "cardexpiryyear",
+    "cardexpmonth", "cardexpyear", "有効期限",
 )  # fmt: skip
 HOLDER_KEYS = (
     "holdername", "cardholder", "cardholdername", "nameoncard", "cardowner", "ccname",

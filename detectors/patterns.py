@@ -71,7 +71,10 @@ _CODE_KEY = (
     rb"(?:[\s_.-]?(?:code|val|value|number|num|no|input|field|te?xt|str|data))?|csc|verify[\s_.-]?code)"
 )
 _PIN_KEY = rb"pin[\s_-]?bl(?:oc)?k(?:[\s_-]?data)?"
-JAPANESE_KEYS = ("カード番号", "クレカ番号", "ｶｰﾄﾞ番号", "セキュリティコード", "ｾｷｭﾘﾃｨｺｰﾄﾞ", "カード確認番号")
+JAPANESE_KEYS = (
+    "カード番号", "クレカ番号", "ｶｰﾄﾞ番号", "セキュリティコード", "セキュリティーコード", "セキュリティ番号",
+    "ｾｷｭﾘﾃｨｺｰﾄﾞ", "カード確認番号", "裏面の",
+)  # fmt: skip
 
 
 def _percent(byte: int) -> bytes:

@@ -29,9 +29,9 @@ _CARDS = (
 _JAPANESE = tuple(name.encode() for name in ("カード番号", "セキュリティコード", "カード確認番号"))
 _FIELD = rb"(?:" + b"|".join((*_CODES, *_CARDS, *_JAPANESE)) + rb")"
 TYPE = (
-    rb"(?:(?:old|new|string|str|int|integer|number|text|raw|array|kvlist|bytes)?_?(?:val|value|values|string|int)|s|n|v"
+    rb"(?:(?:old|new|rejected|invalid|actual|received|string|str|int|integer|number|text|raw|array|kvlist|bytes)?_?(?:val|value|values|string|int)|s|n|v"
     rb"|string|str|text|data|content|answer|default|current|previous|before|after|old|new|input|selected|type|span"
-    rb"|t[drh]|d[dt]|cdata|name|key|label|div|strong|b|p|i|some|optional|short|true|false|raw|u)"
+    rb"|t[drh]|d[dt]|rejected|cdata|name|key|label|div|strong|b|p|i|some|optional|short|true|false|raw|u)"
 )
 _APART = rb"[^0-9A-Za-z]+"
 _DIGIT = rb"(?:[0-9]|\\u003[0-9]|\xef\xbc[\x90-\x99]|\xef\xbd|&#)"
@@ -43,7 +43,7 @@ _SHORT = rb"(?:[^0-9A-Za-z]|%5D){1,12}(?:value[^0-9A-Za-z]{1,4})?[0-9]{1,8}[^0-9
 _CELL_BEGINS = rb"(?:^|[\n,;\t|(]|\\+[nrt]|%(?:2[c8]|0[9ad]|3b))[ \"'`\[\\]{0,4}(?:[a-z]{1,12}[ _.-]){0,2}"
 _CELL_ENDS = rb"[ \"'`\]\\]{0,4}(?:[,;\t|)\r\n]|\\+[nrt]|%(?:2[c9]|0[9ad]|3b))"
 _WRAP = (
-    rb"(?:[bu]\\*[\"']|(?:some|just|optional|string|str|int|int64|float|double|decimal|len)\s?[(\[{:=]|\(\*?string\)"
+    rb"(?:[bu]\\*[\"']|(?:some|just|optional|string|str|int|int64|float|double|decimal|len|number(?:int|long|decimal))\s?[(\[{:=]|\(\*?string\)"
     rb"|string\([0-9]{1,6}\)|(?:int|float)\(|protected\]|[a-z_]{1,40}\":private\]|0x[0-9a-f]{4,16}\)?|:\s?[0-9]{1,6}:\\*\")"
 )
 
@@ -57,6 +57,7 @@ def apart() -> list[Row]:
         ("pair", _FIELD + rb"[\"'\\]{0,4}[\s:=\[>]{0,12}(?:/\*|//|<!--)", True),
         ("pair", rb"<!ENTITY", True),
         ("pair", rb"[0-9](?:\]\]>)?<!\[CDATA\[[0-9 -]|[0-9]\]\]>[0-9]|[0-9]<\?[^>]{0,64}\?>[0-9]", True),
+        ("table", _FIELD + rb"[ \"'`\]\\]{0,4}=\s?(?:\?|\$[0-9]|%s|:[0-9])", True),
         ("table", _CELL_BEGINS + _FIELD + _CELL_ENDS, True),
         ("split", rb"(?:card|cc|credit|pan|" + _JAPANESE[0] + rb")(?:[^0-9\n]|%5B|%5D){0,24}[0-9]{1,2}" + _SHORT, True),
         ("split", _CARD + rb"[\]\"'\s\\:=>]{1,16}\[[\s\"'\\]{0,24}[0-9]{1,8}[\"'\\]{0,4}\s?,", True),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterator, Sequence
 
 from detectors import split
-from detectors.decoders import form, json_text, lines, multipart, php, sql, table, xml_text
+from detectors.decoders import binds, form, json_text, lines, multipart, php, sql, table, xml_text
 from detectors.model import Ask, Decoder, Peel, View
 from detectors.views import child_of
 
@@ -47,6 +47,7 @@ def structures_of(view: View, kinds: Container[str]) -> Iterator[Decoder]:
         yield php.peel
     if "table" in kinds and whole is not table.peel:
         yield sql.peel
+        yield binds.peel
         yield table.peel
     if whole is None:
         yield lines.peel

@@ -35,7 +35,7 @@ _VALUE = re.compile(
 
 _PAIR = re.compile(
     rb"(?<![A-Za-z])(?i:name|key|k|field|label|title|id|param(?:eter)?|attr(?:ibute)?|tag|prop(?:erty)?|header|column|t[hd]|dt)"
-    rb"\\*[\"']?\s{0,4}(?:=>|[:=>])[\s\"'\\:]{0,8}([A-Za-z_\x80-\xff][A-Za-z0-9_.\x80-\xff-]{1,40}+)"
+    rb"\\*[\"']?\s{0,4}(?:=>|[:=>]|(?=[\"']))[\s\"'\\:]{0,8}([A-Za-z_\x80-\xff][A-Za-z0-9_.\x80-\xff-]{1,40}+)"
     rb"(?:[^0-9A-Za-z\x80-\xff]{1,24}(?i:" + TYPE + rb")(?![A-Za-z])){1,3}"
     rb"[^0-9A-Za-z\x80-\xff]{1,12}([0-9](?:[ -]?[0-9]){2,22})(?![0-9A-Za-z])"
 )

@@ -20,13 +20,14 @@ from detectors.keys import (
 
 NAMING = frozenset(
     b"name key k field fieldname field_name label title id param parameter attribute attr tag property prop header"
-    b" column column_name type path question".split()
+    b" column column_name type path question selector element target autocomplete".split()
 )
 """Members (lower case) whose text names the value beside them."""
 
 SAYS_NOTHING = frozenset(
     b"value val v values content text data string str int integer long double float number_value stringvalue intvalue"
     b" doublevalue arrayvalue kvlistvalue bytesvalue string_value int_value s n #text $t _ $ raw default answer"
+    b" rejectedvalue rejected_value invalidvalue invalid_value actual received"
     b" old new oldvalue newvalue old_value new_value before after from to current previous input selected".split()
 )
 """Members (lower case) that are called by their type or their part, not by what they hold."""
@@ -39,7 +40,7 @@ def is_card_field(text: str) -> bool:
     """Whether ``text`` is the name of a card field: number, security code, expiry, holder, track, PIN block."""
     if not 1 < len(text) <= _LONGEST or text.isdigit():
         return False
-    known = names("", text)
+    known = names("", text.lstrip("#."))
     return bool(card_key(known)) or not _KNOWN.isdisjoint(known)
 
 

@@ -39,7 +39,7 @@ _STARTS = re.compile(rb"(?:\xef\xbb\xbf)?\s*+<[A-Za-z_!?]")
 _ENTITY = re.compile(rb"<!ENTITY\b", re.IGNORECASE)
 _SIMPLE_ENTITY = re.compile(rb"<!ENTITY\s++([\w:.-]++)\s++(?:\"([^\"]*+)\"|'([^']*+)')\s*+>")
 _REFERENCE = re.compile(rb"&([A-Za-z_:][\w:.-]*+);")
-_NAMING = frozenset({b"name", b"key", b"id"})
+_NAMING = frozenset({b"name", b"key", b"id", b"autocomplete"})
 _NAMED = frozenset({b"value", b"content"})
 _SAY_NOTHING = frozenset(
     b"add arg attribute data entry field input int item long meta member option param parameter property select string"
@@ -184,7 +184,9 @@ def _attributes(data: bytes, token: re.Match[bytes], tree: _Tree, ask: Ask) -> I
     found = [(attribute[1], attribute.span(attribute.lastindex or 2)) for attribute in attributes]
     name_of_value = _local(tag)
     if name_of_value.lower() in _SAY_NOTHING:
-        name_of_value = next((data[a:b] for name, (a, b) in found if name.lower() in _NAMING), name_of_value)
+        names = [data[a:b] for name, (a, b) in found if name.lower() in _NAMING]
+        telling = (name for name in names if is_card_field(name_of(name)))
+        name_of_value = next(telling, names[0] if names else name_of_value)
     tree.open(tag, name_of_value)
     for name, (start, end) in found:
         if near(start, end, ask.hits):

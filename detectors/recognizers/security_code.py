@@ -16,7 +16,7 @@ from detectors.recognizers.surroundings import BETWEEN, names_before
 _NAME = re.compile(
     r"(?:cvv2?|cvc2?|cvn2?|cav2|csc|verify[\s_.-]?code|(?:security|sec)[\s_.-]?(?:code|cd|value|number|no)|verification)"
     r"(?:[\s_.-]?(?:code|val(?:ue)?|num(?:ber)?|no|input|field|te?xt|str|data))?"
-    r"|カード確認番号|(?:セキュリティー?|ｾｷｭﾘﾃｨ)(?:コード|ｺｰﾄﾞ)",
+    r"|カード確認番号|(?:セキュリティー?|ｾｷｭﾘﾃｨ)(?:コード|ｺｰﾄﾞ|番号)|裏面?の?[34３４三四]\s?[桁ケけ]た?(?:の(?:番号|数字))?",
     re.IGNORECASE,
 )
 _CODE = (
@@ -27,6 +27,8 @@ _CODE = (
 _VALUE = re.compile(rf"(?:{BETWEEN}|[^0-9A-Za-z*]|\\+[nrt\"]|\bis\b|\bwas\b|\bno\b){{1,12}}?{_CODE}")
 _JAPANESE_VALUE = re.compile(rf"[^0-9\n*]{{1,12}}?{_CODE}")
 """A Japanese sentence may put particles between the name and the digits."""
+_ARGUMENT = re.compile(r"[\"'] ?, ?[0-9]{3,4}\)")
+"""``showError("cvv", 400)``."""
 _THREE = 3
 
 MUST_FIND = (
@@ -48,6 +50,8 @@ MUST_FIND = (
     ("verification_code=123", "123"),
     ("card_cvv_value: 123", "123"),
     ("txtCVV=123", "123"),
+    ("裏面の3桁は123です", "123"),
+    ("セキュリティ番号：123", "123"),
     ("cvvInput: 123", "123"),
 )
 MUST_NOT = (
@@ -80,7 +84,9 @@ def recognize(text: str) -> Iterator[Recognized]:
         if not sure and VERIFICATION_KEY_SET.isdisjoint(names):
             continue
         at = value.end()
-        if sure or len(value[1]) == _THREE:
+        if _ARGUMENT.fullmatch(text, name.end(), min(at + 1, len(text))):
+            yield Recognized(SECURITY_CODE, *value.span(1), "low", "", ("security code key", "may be another argument"))
+        elif sure or len(value[1]) == _THREE:
             yield Recognized(SECURITY_CODE, *value.span(1), "high", "", ("security code key",))
         else:
             yield Recognized(SECURITY_CODE, *value.span(1), "low", "", ("verification key", "may be a one-time code"))

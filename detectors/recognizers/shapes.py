@@ -12,7 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from detectors.iin import issuer
 from detectors.luhn import luhn
+from detectors.test_numbers import TEST_NUMBERS
 
 SINGLE = "one piece"
 PRINTED = "groups as printed"
@@ -230,12 +232,13 @@ def _row_doubts(text: str, groups: Sequence[Group], first: int, last: int) -> tu
     elif before >= _FOUR:
         alone = not _is_valid(text, groups[first - _FOUR : first])
     else:
-        alone = before > 0 and after > 0
+        alone = before > 1 or (before > 0 and after > 0)
     return ("part of a longer row of groups",) if alone else ()
 
 
 def _is_valid(text: str, groups: Sequence[Group]) -> bool:
-    return luhn("".join(text[g.start : g.end] for g in groups).encode())
+    digits = "".join(text[g.start : g.end] for g in groups).encode()
+    return luhn(digits) and (issuer(digits) is not None or digits in TEST_NUMBERS)
 
 
 def _stretches(text: str, groups: Sequence[Group]) -> Iterator[tuple[int, int]]:

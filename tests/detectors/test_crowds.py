@@ -57,4 +57,16 @@ def test_a_number_of_thirteen_digits_is_told_among_jan_codes(inspector):
 
 def test_the_reason_can_be_asked_for():
     lines = Explainer().explain(" ".join(JANS).encode()).rejected
-    assert "a JAN code among others" in {reason for line in lines for reason in line.failed}
+    assert "one of many of its kind" in {reason for line in lines for reason in line.failed}
+
+
+def test_fractions_in_a_list_are_left_alone(inspector):
+    numbers = [DICE.gauss(0, 1) for _ in range(300)]
+    assert told(inspector, json.dumps({"embedding": numbers}), "application/json") == []
+    assert told(inspector, '{"a": 0.4111111111111111, "b": 0.5}') == [("PAN", "low")]
+
+
+def test_rows_of_a_table_raise_no_alarm(inspector):
+    for gap in (" ", "\t", "-"):
+        lines = (gap.join(str(DICE.randrange(1000, 9999)) for _ in range(4)) for _ in range(1000))
+        assert ("PAN", "high") not in told(inspector, "\n".join(lines))

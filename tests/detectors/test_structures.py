@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from detectors.decoders import json_text, lines, php, sql, table, xml_text
+from detectors.decoders import binds, json_text, lines, php, sql, table, xml_text
 from detectors.model import View
 from detectors.structures import in_pieces, structures_of
 from tests.detectors.decoders.peeling import ask
@@ -14,8 +14,8 @@ from tests.detectors.decoders.peeling import ask
         (b"plain words", "", {}, [lines.peel]),
         (b'{"a":1}', "", {"recognize": [1]}, [json_text.peel]),
         (b"a,b\n1,2", "text/csv", {"table": [1]}, [table.peel]),
-        (b"a,b\n1,2", "", {"table": [1]}, [sql.peel, table.peel, lines.peel]),
-        (b'[info] s:1:"a"', "", {"php": [1], "table": [2]}, [json_text.peel, php.peel, sql.peel, table.peel]),
+        (b"a,b\n1,2", "", {"table": [1]}, [sql.peel, binds.peel, table.peel, lines.peel]),
+        (b'[info] s:1:"a"', "", {"php": [1], "table": [2]}, [json_text.peel, php.peel, sql.peel, binds.peel, table.peel]),
         (b"<a/>", "text/csv; header=present", {}, [table.peel]),
         (b"<a/>", "text/plain", {}, [xml_text.peel]),
     ],
