@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -18,6 +19,7 @@ from detectors import Inspection, Inspector
 from proxy.audit import RecordingAudit
 from proxy.guard import Guard
 from proxy.metrics import RecordingMeter
+from tests.e2e.authority import authority, server_context
 from tests.e2e.plane import PAN, plane, policy, until
 
 MASKED = "411111******1111"
@@ -299,6 +301,44 @@ async def test_a_subprotocol_is_agreed_on(tmp_path, inspector):
         calling(running, subprotocols=offered) as client,
     ):
         assert client.subprotocol == "graphql-transport-ws"
+
+
+# In TLS.
+
+
+async def test_in_tls_to_the_upstream(tmp_path, inspector):
+    public, _ = authority(tmp_path)
+    async with sinking(ssl=server_context(tmp_path, "127.0.0.1")) as sink:
+        lane = {"upstream": sink.url.replace("http:", "https:"), "tls": {"ca_file": str(public)}}
+        guard = Guard(
+            policy=policy(tmp_path, lane), inspector=inspector, meter=RecordingMeter(), audit=RecordingAudit()
+        )
+        async with plane(guard) as running, calling(running) as client:
+            await client.send(ORDER)
+            assert await client.recv() == ORDER
+            await client.send(LEAK)
+            assert await told(client) == (1008, "refused by policy")
+        assert sink.heard == [ORDER]
+
+
+async def test_in_a_tunnel_that_is_read(tmp_path, inspector):
+    public, private = authority(tmp_path)
+    tls = {"ca_file": str(public), "intercept_ca_file": str(private)}
+    destinations = [{"hosts": ["127.0.0.1"], "role": "external"}]
+    lane = {"upstream": "forward", "destinations": destinations, "tls": tls}
+    trusting = ssl.create_default_context(cafile=public)
+    async with sinking(ssl=server_context(tmp_path, "127.0.0.1")) as sink:
+        guard = Guard(
+            policy=policy(tmp_path, lane), inspector=inspector, meter=RecordingMeter(), audit=RecordingAudit()
+        )
+        async with plane(guard) as running:
+            proxy = f"http://127.0.0.1:{running.port()}"
+            async with connect(sink.url.replace("http:", "wss:") + "/feed", ssl=trusting, proxy=proxy) as client:
+                await client.send(ORDER)
+                assert await client.recv() == ORDER
+                await client.send(LEAK)
+                assert await told(client) == (1008, "refused by policy")
+        assert sink.heard == [ORDER]
 
 
 # Sekisho itself fails.
