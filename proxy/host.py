@@ -18,6 +18,7 @@ from proxy.handler import LaneConnectionHandler, place
 from proxy.http_hooks import LaneHooks
 from proxy.http_layers import LaneHttpLayer
 from proxy.http_seat import Counts, LaneSeat, Rules, Table
+from proxy.http_websocket import Leaving
 from proxy.listener import LaneMode, Listeners, mode_of
 from proxy.policy import Lane, Policy
 from proxy.workers import Workers
@@ -193,7 +194,9 @@ class Host:
             seat, layer = handler.seat, handler.layer
             if not isinstance(seat, LaneSeat) or not seat.draining or seat.owes_answer:
                 continue
-            if seat.inside or not (isinstance(layer, LaneHttpLayer) and layer.busy):
+            if seat.duplex:
+                handler.feed(Leaving())
+            elif seat.inside or not (isinstance(layer, LaneHttpLayer) and layer.busy):
                 handler.cut()
 
     async def _all_gone(self) -> None:

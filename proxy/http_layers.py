@@ -24,6 +24,7 @@ from proxy.http_two import Credit, LaneTwo
 from proxy.http_two_client import ONLY_HTTP1, LaneClientTwo
 from proxy.http_two_engine import PREFACE, WINDOW
 from proxy.http_two_server import LaneServerTwo
+from proxy.http_websocket import Leaving, WebSocketLayer
 
 
 class Drained(events.Event):
@@ -82,9 +83,9 @@ class LaneHttpLayer(HttpLayer):
     def _handle_event(self, event: events.Event) -> CommandGenerator[None]:
         if isinstance(event, events.Start):
             yield from self._serve(two=self.context.client.alpn == HTTP2)
-        elif isinstance(event, Drained):
+        elif isinstance(event, Drained | Leaving):
             for stream in list(self.streams.values()):
-                if isinstance(stream.child_layer, ClientTLSLayer):
+                if isinstance(stream.child_layer, ClientTLSLayer | WebSocketLayer):
                     yield from self.event_to_child(stream, event)
         elif isinstance(event, events.ConnectionEvent) and event.connection not in self.connections:
             return  # the last word of an upstream connection that was given up

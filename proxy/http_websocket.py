@@ -30,6 +30,7 @@ CLOSE_SECONDS = 5.0
 """How long an end may take to answer a close."""
 
 REASONS: Mapping[int, str] = {
+    CloseReason.GOING_AWAY: "going away",
     CloseReason.PROTOCOL_ERROR: "protocol error",
     CloseReason.INVALID_FRAME_PAYLOAD_DATA: "invalid data",
     CloseReason.POLICY_VIOLATION: "refused by policy",
@@ -45,6 +46,10 @@ _KINDS: Mapping[Opcode, Kind] = {
     Opcode.PING: "ping",
     Opcode.PONG: "pong",
 }
+
+
+class Leaving(events.Event):
+    """The lane is closing, or becomes another one."""
 
 
 @dataclass
@@ -112,6 +117,8 @@ class WebSocketLayer(Layer):
             yield from self._gone(self._side(event.connection))
         elif isinstance(event, events.Wakeup):
             yield from self._late(event)
+        elif isinstance(event, Leaving) and not (self.ending or self.client.heard or self.server.heard):
+            yield from self._end(CloseReason.GOING_AWAY, REASONS[CloseReason.GOING_AWAY])
 
     def _side(self, connection: Connection) -> Side:
         return self.client if connection is self.context.client else self.server

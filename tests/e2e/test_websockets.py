@@ -338,7 +338,28 @@ async def test_in_a_tunnel_that_is_read(tmp_path, inspector):
                 assert await client.recv() == ORDER
                 await client.send(LEAK)
                 assert await told(client) == (1008, "refused by policy")
+            async with connect(sink.url.replace("http:", "wss:") + "/feed", ssl=trusting, proxy=proxy) as client:
+                drained = asyncio.create_task(running.host.drain(60))
+                assert await told(client) == (1001, "going away")
+                async with asyncio.timeout(SECONDS):
+                    await drained
         assert sink.heard == [ORDER]
+
+
+# The end of the lane.
+
+
+async def test_a_lane_that_closes_says_so(tmp_path, inspector):
+    """Both ends are told, and the connection is over before the grace period is."""
+    async with boundary(tmp_path, inspector) as running, calling(running) as client:
+        await client.send(ORDER)
+        assert await client.recv() == ORDER
+        drained = asyncio.create_task(running.host.drain(60))
+        assert await told(client) == (1001, "going away")
+        async with asyncio.timeout(SECONDS):
+            await drained
+        await settled(running)
+        assert running.sink.closes == [(1001, "going away")]
 
 
 # Sekisho itself fails.
