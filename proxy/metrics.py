@@ -168,7 +168,7 @@ class PrometheusMeter:
         route = message.route
         labels = (route.lane, route.role, kind, finding.entity, finding.brand, finding.confidence)
         self._violations.child(*labels, message.direction, verdict).inc(1, _exemplar(record))
-        self._last.child(route.lane, kind, finding.entity, finding.confidence).set_to_current_time()
+        self._last.child(route.lane, kind, finding.entity, finding.confidence, verdict).set_to_current_time()
 
     def suppressed(self, message: Message, finding: Finding) -> None:
         self._suppressed.child(message.route.lane, finding.entity).inc()

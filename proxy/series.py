@@ -122,7 +122,7 @@ SERIES: tuple[Series, ...] = (
         "sekisho_violation_timestamp_seconds",
         "gauge",
         "seconds",
-        ("lane", "kind", "entity", "confidence"),
+        ("lane", "kind", "entity", "confidence", "verdict"),
         "When such card data was last found, in Unix time.",
     ),
     Series(

@@ -70,7 +70,7 @@ def test_a_violation(meter):
 
 
 def test_when_a_violation_was_last_seen(meter, monkeypatch):
-    name = 'sekisho_violation_timestamp_seconds{confidence="high",entity="PAN",kind="retention",lane="app-logs"}'
+    name = 'sekisho_violation_timestamp_seconds{confidence="high",entity="PAN",kind="retention",lane="app-logs",verdict="block"}'
     for now in (1_800_000_000.5, 1_800_000_060.5):
         monkeypatch.setattr("time.time", lambda now=now: now)
         meter.violation(MESSAGE, "retention", FINDING, "block", "some-id")
