@@ -18,21 +18,16 @@ from mitmproxy import options as host_options
 from mitmproxy.connection import Connection, Server
 from mitmproxy.master import Master
 from mitmproxy.proxy import commands, events, mode_specs, server_hooks
-from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
 from mitmproxy.proxy.server import ConnectionIO
 from mitmproxy.utils import asyncio_utils
 
-from proxy.http_layers import Drained
 from proxy.http_one import StopTimer
+from proxy.http_pressure import PressedHandler
 from proxy.http_request import Seat
-from proxy.http_tls import HTTP2
 from proxy.refusals import answer
 
 CONNECT_SECONDS = 10.0
 """How long an upstream may take to accept a connection, and to finish its TLS handshake."""
-
-CLOGGED_BYTES = 64 * 1024
-"""Bytes written to a connection and not taken by it, beyond which what is for it is no longer read."""
 
 HookFunction = Callable[[Any, Any], Awaitable[None] | None]
 
@@ -52,7 +47,7 @@ class Hooks(Protocol):
         """A layer broke. Must not raise."""
 
 
-class LaneConnectionHandler(ProxyConnectionHandler):
+class LaneConnectionHandler(PressedHandler):
     """Reads both sides, feeds the layers, writes what they say."""
 
     def __init__(
@@ -71,10 +66,10 @@ class LaneConnectionHandler(ProxyConnectionHandler):
         self.max_conns = defaultdict(contextlib.nullcontext)  # type: ignore[arg-type]  # the layers have the say
         self._events: deque[events.Event] = deque()
         self._feeding = False
-        self._dead = False
-        self._pending = 0
+        self.dead = False
+        self.pending = 0
         self._tasks: set[asyncio.Task[None]] = set()
-        self._moved = asyncio.Event()
+        self.moved = asyncio.Event()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._wakeups: dict[commands.RequestWakeup, asyncio.TimerHandle] = {}
 
@@ -83,13 +78,9 @@ class LaneConnectionHandler(ProxyConnectionHandler):
         try:
             await super().handle_client()
         finally:
-            self._dead = True
+            self.dead = True
             for timer in (*self._wakeups.values(), *self._timers.values()):
                 timer.cancel()
-
-    async def server_event(self, event: events.Event) -> None:
-        """The host's entry for an event; see ``feed``."""
-        self.feed(event)
 
     def feed(self, event: events.Event) -> None:
         """Gives an event to the layers and carries out their commands. Events that arise meanwhile wait their turn."""
@@ -98,7 +89,7 @@ class LaneConnectionHandler(ProxyConnectionHandler):
             return
         self._feeding = True
         try:
-            while self._events and not self._dead:
+            while self._events and not self.dead:
                 self.timeout_watchdog.register_activity()
                 for command in self.layer.handle_event(self._events.popleft()):
                     self._carry_out(command)
@@ -106,7 +97,7 @@ class LaneConnectionHandler(ProxyConnectionHandler):
             self._crashed(error)
         finally:
             self._feeding = False
-        self._moved.set()
+        self.moved.set()
 
     def _carry_out(self, command: commands.Command) -> None:
         if isinstance(command, commands.SendData):
@@ -146,7 +137,7 @@ class LaneConnectionHandler(ProxyConnectionHandler):
         if pending is None:
             self._events.append(events.HookCompleted(hook))
             return
-        self._pending += 1
+        self.pending += 1
         task = asyncio.get_running_loop().create_task(self._settle(hook, pending))
         self._tasks.add(task)
         task.add_done_callback(lambda done: self._hook_done(hook, done))
@@ -169,7 +160,7 @@ class LaneConnectionHandler(ProxyConnectionHandler):
 
     def _hook_done(self, hook: commands.StartHook, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        self._pending -= 1
+        self.pending -= 1
         if task.cancelled():  # before its first step
             self.hooks.failed(hook.name, _data(hook), self.seat, "cancelled")
         self.feed(events.HookCompleted(hook))
@@ -224,65 +215,13 @@ class LaneConnectionHandler(ProxyConnectionHandler):
         self._last_word("upstream-timeout")
         await super().on_timeout()
 
-    # Back-pressure.
-
-    @property
-    def multiplexed(self) -> bool:
-        """Many exchanges share the client's connection: each waits for itself, by its own window."""
-        return self.client.alpn == HTTP2
-
-    async def drain_writers(self) -> None:
-        """Waits until what was written has left, and on the client's side for its pending request: what it sends stays
-        in its own socket. A duplex connection waits on both sides for what is pending, on each only until the other has
-        read. A multiplexed one waits for no slow upstream: for the client, and for who does not read what it gets."""
-        here = next((conn for conn, io in self.transports.items() if io.handler is asyncio.current_task()), None)
-        if self.seat.duplex:
-            for connection in [connection for connection in self.transports if connection is not here]:
-                await self._drained(connection)
-        elif self.multiplexed:
-            for connection in {self.client, here or self.client}:
-                await self._drained(connection)
-        else:
-            for io in self.transports.values():
-                if isinstance(io.writer, asyncio.StreamWriter) and io.writer.transport.get_write_buffer_size():
-                    await super().drain_writers()  # type: ignore[no-untyped-call]
-                    break
-        while here is not None and self._must_wait(here) and not self._dead:
-            self._moved.clear()
-            await self._moved.wait()
-
-    def _must_wait(self, here: Connection) -> bool:
-        if self._pending and not self.multiplexed:
-            return True
-        return self.seat.congested if here is self.client or self.seat.duplex else here in self.seat.full
-
-    async def _drained(self, connection: Connection) -> None:
-        io = self.transports.get(connection)
-        try:
-            if io is not None and isinstance(io.writer, asyncio.StreamWriter):
-                await io.writer.drain()
-        except OSError:
-            if io is not None and io.handler is not None and io.handler is not asyncio.current_task():
-                io.handler.cancel("cannot be written to")
-
-    def _watch(self, connection: Connection, writer: asyncio.StreamWriter) -> None:
-        """Tells the layers when a connection that could not take all has taken it."""
-        if connection not in self.seat.clogged and writer.transport.get_write_buffer_size() > CLOGGED_BYTES:
-            self.seat.clogged.add(connection)
-            asyncio_utils.create_task(self._tell_drained(connection), name="drain", keep_ref=True)
-
-    async def _tell_drained(self, connection: Connection) -> None:
-        await self._drained(connection)
-        self.seat.clogged.discard(connection)
-        self.feed(Drained())
-
     # The end.
 
     def _crashed(self, error: Exception) -> None:
         logger.error("layer broke: %s", place(error))
         self.hooks.crashed("handler")
         self._last_word("internal")
-        self._dead = True
+        self.dead = True
         self.cut()
 
     def _last_word(self, word: str) -> None:

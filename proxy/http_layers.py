@@ -28,7 +28,8 @@ from proxy.http_websocket import Leaving, WebSocketLayer
 
 
 class Drained(events.Event):
-    """A connection that was clogged has taken what was written to it."""
+    """A connection that was clogged has taken what was written to it, or all that was read has been fed: streams may go
+    on."""
 
 
 class LaneStream(CallStream):
@@ -93,7 +94,8 @@ class LaneHttpLayer(HttpLayer):
             yield from self._sniff(event)
         else:
             yield from super()._handle_event(event)
-        if isinstance(server := self.connections[self.context.client], LaneServerTwo):
+        server = self.connections[self.context.client]
+        if isinstance(server, LaneServerTwo) and not isinstance(event, events.DataReceived):
             yield from self._replenish(server)
 
     def _serve(self, *, two: bool) -> CommandGenerator[None]:
@@ -188,19 +190,19 @@ class LaneHttpLayer(HttpLayer):
     def _replenish(self, server: LaneServerTwo) -> CommandGenerator[None]:
         """Lets the peers send more on each stream whose bytes have been taken: neither waiting for a decision, nor for
         the other side, nor beyond what one client may keep in memory; of those the oldest alone goes on."""
-        if server.owed:
-            open_ = [stream for stream in server.owed if not self._stalls(stream, self._towards(stream))]
-            if open_:
-                yield from self.event_to_child(server, Credit(open_))
+        kept = self._kept() if len(self.streams) > 1 else 0
+        back = (server, self.context.client)
+        open_ = [stream for stream in server.owed if not self._stalls(stream, self._towards(stream), kept)]
+        if open_:
+            yield from self.event_to_child(server, Credit(open_))
         for upstream, client in list(self._upstreams.items()):
             end = client.end
             if isinstance(end, LaneClientTwo):
-                if end.owed:
-                    open_ = [stream for stream in end.owed if not self._stalls(stream, (server, self.context.client))]
-                    if open_:
-                        yield from self.event_to_child(self.connections[upstream], Credit(open_))
+                open_ = [stream for stream in end.owed if not self._stalls(stream, back, kept)]
+                if open_:
+                    yield from self.event_to_child(self.connections[upstream], Credit(open_))
             elif isinstance(end, LaneClient):
-                if end.stream_id is not None and self._stalls(end.stream_id, (server, self.context.client)):
+                if end.stream_id is not None and self._stalls(end.stream_id, back, kept):
                     self.seat.full.add(upstream)
                 else:
                     self.seat.full.discard(upstream)
@@ -213,18 +215,16 @@ class LaneHttpLayer(HttpLayer):
             return None, None
         return (client.end if isinstance(client.end, LaneTwo) else None), server
 
-    def _stalls(self, stream_id: int, to: tuple[LaneTwo | None, Connection | None]) -> bool:
+    def _stalls(self, stream_id: int, to: tuple[LaneTwo | None, Connection | None], kept: int) -> bool:
         stream = self.streams.get(stream_id)
         if stream is None:
             return False  # nobody keeps what comes
-        if stream.waits:
-            return True
         end, connection = to
+        if stream.waits or connection in self.seat.clogged:
+            return True
         if end is not None and end.queued(stream_id) > WINDOW:
             return True
-        if connection in self.seat.clogged:
-            return True
-        return len(self.streams) > 1 and stream_id != min(self.streams) and self._kept() > stream.limit
+        return kept > stream.limit and stream_id != min(self.streams)
 
     def _kept(self) -> int:
         """Bytes in memory for all streams: bodies that are not whole, and what waits for a window."""

@@ -7,10 +7,9 @@ import pytest
 from hyperframe.frame import ContinuationFrame, DataFrame, HeadersFrame, PingFrame, SettingsFrame
 
 from proxy.http_two_engine import STREAMS, WINDOW
-from tests.e2e.origin import OK
 from tests.e2e.plane import ALLOW, BLOCK, PAN, until
 from tests.e2e.two import client
-from tests.proxy.two_lanes import asking_of, serving, two_lane
+from tests.proxy.two_lanes import two_lane
 
 NO_WINDOW = {h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 0}
 
@@ -288,49 +287,3 @@ async def test_floods_end_their_connection(tmp_path, flood):
         assert asking.goaway == code
         assert len(server.requests) == 1
         assert running.meter.named("internal_error") == []
-
-
-async def test_an_upstream_that_takes_nothing_of_one_stream_leaves_the_others(tmp_path):
-    """Its window for a large upload stays closed; what the plane keeps of it is bounded, and small requests pass."""
-    async with two_lane(tmp_path, limits={"body": "4MB"}) as (running, server, asking):
-        assert (await asking.ask("/first")).status == 200
-        (end,) = server.ends
-        end.acknowledges = False
-        large = asyncio.ensure_future(asking.ask("/large", b"x" * 3_000_000))
-        await until(lambda: any(request.fields[":path"] == "/large" for request in server.begun))
-        end.h2.increment_flow_control_window(2**20)
-        end.flush()
-        assert [(await asking.ask(f"/{number}", b"small")).status for number in range(5)] == [200] * 5
-        assert kept(running) < 4_000_000
-        end.acknowledges = True
-        stream = next(number for number, found in end.streams.items() if found.fields[":path"] == "/large")
-        end.h2.increment_flow_control_window(2**24)
-        end.h2.increment_flow_control_window(2**24, stream)
-        end.flush()
-        assert (await large).status == 200
-        assert running.meter.named("internal_error") == []
-
-
-async def test_an_http1_upstream_that_reads_nothing_leaves_the_others(tmp_path):
-    """Its socket is full: only what goes there waits, not the client's other streams."""
-    release = asyncio.Event()
-
-    async def serve(reader, writer):
-        while head := await reader.readuntil(b"\r\n\r\n"):
-            if head.startswith(b"PRI"):
-                writer.write(OK)
-                return
-            if head.startswith(b"POST /large"):
-                await release.wait()
-                await reader.readexactly(8_000_000)
-            writer.write(OK)
-
-    async with serving(serve) as url, asking_of(tmp_path, url) as (running, asking):
-        large = asyncio.ensure_future(asking.ask("/large", b"x" * 8_000_000))
-        await until(lambda: running.host.listeners.connections)
-        (handler,) = running.host.listeners.connections.values()
-        await until(lambda: handler.seat.clogged)
-        assert [(await asking.ask(f"/{number}")).status for number in range(5)] == [200] * 5
-        release.set()
-        assert (await large).status == 200
-        assert handler.seat.clogged == set()

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import asyncio
+from unittest.mock import Mock
+
+import pytest
+from mitmproxy.proxy.events import ConnectionClosed, DataReceived
+
+from proxy.http_pressure import SLICE_BYTES, PressedHandler
+from tests.e2e.origin import OK
+from tests.e2e.plane import until
+from tests.proxy.two_lanes import asking_of, serving, two_lane
+
+
+class Fed(PressedHandler):
+    """Only what feeds the layers."""
+
+    def __init__(self, *, multiplexed):
+        self.client = Mock(alpn=b"h2" if multiplexed else None)
+        self.fed = []
+
+    def feed(self, event):
+        self.fed.append(event)
+
+
+@pytest.mark.parametrize(("multiplexed", "slices"), [(False, 1), (True, 3)])
+async def test_only_http2_is_fed_in_slices(multiplexed, slices):
+    data = bytes(range(256)) * 40
+    handler = Fed(multiplexed=multiplexed)
+    await handler.server_event(DataReceived(handler.client, data))
+    await handler.server_event(ConnectionClosed(handler.client))
+    pieces = [event for event in handler.fed if isinstance(event, DataReceived)]
+    *_, closed = handler.fed
+    assert (b"".join(piece.data for piece in pieces), len(pieces)) == (data, slices)
+    assert isinstance(closed, ConnectionClosed)
+
+
+async def test_a_connection_that_is_cut_between_two_slices():
+    """The word to end reaches the host where it waits for it: in its next read."""
+    handler, reading = Fed(multiplexed=True), asyncio.Event()
+
+    async def connection():
+        await handler.server_event(DataReceived(handler.client, bytes(10 * SLICE_BYTES)))
+        reading.set()
+        await asyncio.Event().wait()
+
+    task = asyncio.ensure_future(connection())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert reading.is_set()
+    assert len(handler.fed) < 10
+
+
+async def test_an_upstream_that_takes_nothing_of_one_stream_leaves_the_others(tmp_path):
+    """Its window for a large upload stays closed; what the plane keeps of it is bounded, and small requests pass."""
+    async with two_lane(tmp_path, limits={"body": "4MB"}) as (running, server, asking):
+        assert (await asking.ask("/first")).status == 200
+        (end,) = server.ends
+        end.acknowledges = False
+        large = asyncio.ensure_future(asking.ask("/large", b"x" * 3_000_000))
+        await until(lambda: any(request.fields[":path"] == "/large" for request in server.begun))
+        end.h2.increment_flow_control_window(2**20)
+        end.flush()
+        assert [(await asking.ask(f"/{number}", b"small")).status for number in range(5)] == [200] * 5
+        (handler,) = running.host.listeners.connections.values()
+        assert handler.layer._kept() < 4_000_000
+        end.acknowledges = True
+        stream = next(number for number, found in end.streams.items() if found.fields[":path"] == "/large")
+        end.h2.increment_flow_control_window(2**24)
+        end.h2.increment_flow_control_window(2**24, stream)
+        end.flush()
+        assert (await large).status == 200
+        assert running.meter.named("internal_error") == []
+
+
+async def test_an_http1_upstream_that_reads_nothing_leaves_the_others(tmp_path):
+    """Its socket is full: only what goes there waits, not the client's other streams."""
+    release = asyncio.Event()
+
+    async def serve(reader, writer):
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            if head.startswith(b"PRI"):
+                writer.write(OK)
+                return
+            if head.startswith(b"POST /large"):
+                await release.wait()
+                await reader.readexactly(8_000_000)
+            writer.write(OK)
+
+    async with serving(serve) as url, asking_of(tmp_path, url) as (running, asking):
+        large = asyncio.ensure_future(asking.ask("/large", b"x" * 8_000_000))
+        await until(lambda: running.host.listeners.connections)
+        (handler,) = running.host.listeners.connections.values()
+        await until(lambda: handler.seat.clogged)
+        assert [(await asking.ask(f"/{number}")).status for number in range(5)] == [200] * 5
+        release.set()
+        assert (await large).status == 200
+        assert handler.seat.clogged == set()
