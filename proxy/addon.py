@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from time import perf_counter
@@ -27,7 +27,7 @@ from proxy.http_upgrade import limit_extensions
 from proxy.message import Action, Decision, Direction, Message
 from proxy.pieces import Piece
 from proxy.policy import Lane, Policy, Route
-from proxy.refusals import REFUSALS, problem, restated
+from proxy.refusals import GAP_ANSWERS, REFUSALS, problem, restated
 from proxy.workers import Overloaded, Workers
 
 INLINE_BYTES = 256 * 1024
@@ -40,21 +40,6 @@ RECORD_SECONDS = 1.0
 
 HEAVY_BYTES = 32 * 1024 * 1024
 """Decoded bytes from which on an inspection counts as heavy. Memory is about twice of what the decoders make."""
-
-GAP_ANSWERS: Mapping[str, tuple[int, str]] = {
-    "body-too-large": (413, "The body is larger than limits.body of the policy."),
-    "answer-too-large": (502, "The upstream's answer is larger than limits.body of the policy."),
-    "piece-too-large": (
-        413,
-        "A line, an event, a message or a run of the body is larger than limits.body of the policy.",
-    ),
-    "encrypted": (501, "What a CONNECT tunnel carries can be inspected only if the lane has tls.intercept_ca_file."),
-    "upgrade": (501, "After the Upgrade the connection would speak what this version does not inspect."),
-    "event-stream": (501, "A response that never ends cannot be inspected whole by this version."),
-    "unlisted-destination": (403, "The destination is in none of the lane's destinations."),
-}
-"""Status and explanation of what the plane could not hand over whole."""
-
 
 logger = logging.getLogger(__name__)
 
@@ -169,7 +154,9 @@ class Gate:
         """Carries out the guard's word for a failure: the hook itself did not come to an end."""
         route, gap = self._route(lane, flow, direction)
         host, port = flow.request.host.lower(), flow.request.port
-        message = Message(route, direction, "http", (), _peer(flow), host, port, flow.request.method, gap=gap)
+        message = Message(
+            route, direction, "http", (), _peer(flow), host, port, flow.request.method, gap=gap, probe=marks.probe(flow)
+        )
         carry_out(flow, message, self._failed(message, where), piece=piece)
 
     def _route(self, lane: Lane, flow: http.HTTPFlow, direction: Direction) -> tuple[Route, str]:
@@ -189,7 +176,7 @@ class Gate:
         return said_message(said, self._context(route, said.flow, said.gap or gap, lane))
 
     def _context(self, route: Route, flow: http.HTTPFlow, gap: str, lane: Lane) -> Context:
-        return Context(route, _peer(flow), gap, chosen=lane.upstream.kind == "forward")
+        return Context(route, _peer(flow), gap, marks.probe(flow), chosen=lane.upstream.kind == "forward")
 
     def _ask(self, message: Message, carry: Callable[[object], None]) -> Awaitable[None] | None:
         began = perf_counter()
@@ -210,6 +197,8 @@ class Gate:
         self._count(message, began)
 
     def _count(self, message: Message, began: float) -> None:
+        if message.probe is not None:
+            return
         try:
             self._meter.added_latency(message.route.lane, perf_counter() - began)
         except Exception as error:  # noqa: BLE001 - a histogram never decides what the client gets

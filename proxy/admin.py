@@ -33,16 +33,20 @@ class Readiness:
     """Lane → ``listening``, or why it does not."""
     self_check: str = "not run"
     """``passed``, or why it did not."""
+    probes: Mapping[str, str] = field(default_factory=dict)
+    """Lane → ``passed``, or what its last self-probe has shown; lanes without one are not in it."""
 
     @property
     def ready(self) -> bool:
-        return bool(self.lanes) and set(self.lanes.values()) == {LISTENING} and self.self_check == PASSED
+        listening = bool(self.lanes) and set(self.lanes.values()) == {LISTENING}
+        return listening and self.self_check == PASSED and set(self.probes.values()) <= {PASSED}
 
 
 ENDPOINTS: Mapping[str, str] = {
     "/metrics": "Every series, as Prometheus text or, if the Accept header asks for it, as OpenMetrics with exemplars.",
     "/healthz": "200 as long as the process answers at all.",
-    "/readyz": "200 when every lane listens and the inspector's self-check has passed, else 503; says which, as JSON.",
+    "/readyz": "200 when every lane listens, the inspector's self-check has passed and no lane's last probe has "
+    "failed, else 503; says which, as JSON.",
 }
 
 
@@ -60,6 +64,7 @@ def admin_app(*, render: Render, readiness: Callable[[], Awaitable[Readiness]], 
     async def readyz(_: web.Request) -> web.Response:
         state = await readiness()
         document = {"ready": state.ready, "lanes": dict(state.lanes), "self_check": state.self_check}
+        document["probes"] = dict(state.probes)
         return web.json_response(document, status=200 if state.ready else 503)
 
     application = web.Application(middlewares=[_only_for(host)], client_max_size=1024)

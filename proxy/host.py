@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import types
 from collections.abc import Mapping
 from typing import Any, Protocol, cast
@@ -19,8 +20,9 @@ from proxy.http_hooks import LaneHooks
 from proxy.http_layers import LaneHttpLayer
 from proxy.http_seat import Counts, LaneSeat, Rules, Table
 from proxy.http_websocket import Leaving
-from proxy.listener import LaneMode, Listeners, mode_of
+from proxy.listener import LaneInstance, LaneMode, Listeners, mode_of
 from proxy.policy import Lane, Policy
+from proxy.probe import Probe
 from proxy.workers import Workers
 
 IDLE_SECONDS = 300
@@ -79,6 +81,8 @@ class Host:
         self.hooks = LaneHooks(gate, self._table, self.listeners.server_connect)
         self.snapshot = host_options.Options()
         self._risen = asyncio.Event()
+        self.probe = Probe(self, meter)
+        """Not running: its ``run`` is for a task of the owner's."""
 
     async def start(self) -> None:
         """Returns when every lane listens. Raises ``StartError``, and then none does."""
@@ -170,6 +174,27 @@ class Host:
             self._table.meter.connections(lane, change)
         except Exception as error:  # noqa: BLE001 - a gauge never turns a client away
             logger.error("counting failed: %s", place(error))
+
+    # For the self-probe.
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force."""
+        return self._guard.policy
+
+    def probe_seat(self, lane: Lane) -> LaneSeat:
+        """A place on the lane that takes none from its clients."""
+        route = next(route for _, route in lane.routes)
+        return LaneSeat(self._table, lane, route.header, route.body_seconds)
+
+    async def enter(self, lane: Lane, seat: LaneSeat, connection: socket.socket) -> None:
+        """Serves ``connection`` as a client of the lane, to its end. Raises ``OSError`` if the lane does not listen."""
+        server = self._servers().get(lane.name)
+        if not isinstance(server, LaneInstance) or not server.is_running:
+            connection.close()
+            raise OSError("the lane does not listen")
+        reader, writer = await asyncio.open_connection(sock=connection)
+        await server.serve(reader, writer, seat)
 
     # Inside.
 

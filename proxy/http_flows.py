@@ -7,7 +7,7 @@ out. A Content-Length that no body bears out (the answer to a HEAD, a 304) is a 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 
@@ -51,6 +51,7 @@ class Context:
     route: Route
     peer: str = ""
     gap: str = ""
+    probe: Callable[[bool], None] | None = None
     chosen: bool = False
     """The client chose the destination (a forward lane): its name is free text that DNS carries out of the house."""
 
@@ -90,6 +91,7 @@ def request_message(request: http.Request, context: Context) -> Message:
         traceparent=data.headers.get("traceparent", ""),
         request_id=data.headers.get("x-request-id", ""),
         gap=context.gap,
+        probe=context.probe,
     )
 
 
@@ -115,6 +117,7 @@ def response_message(flow: http.HTTPFlow, context: Context) -> Message:
         traceparent=request.headers.get("traceparent", ""),
         request_id=request.headers.get("x-request-id", ""),
         gap=context.gap,
+        probe=context.probe,
     )
 
 

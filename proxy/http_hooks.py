@@ -100,6 +100,9 @@ class LaneHooks:
 
     def _server_connect(self, data: server_hooks.ServerConnectionHookData, seat: LaneSeat) -> Awaitable[None] | None:
         self._host_connects(data)
+        if seat.sink is not None:
+            data.server.address = seat.sink
+            return None
         return self._resolve(data.server, seat) if seat.forward and not data.server.error else None
 
     async def _resolve(self, server: Server, seat: LaneSeat) -> None:

@@ -5,6 +5,8 @@ The marks stand in the flow's metadata, so that the same gate works on the flows
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from mitmproxy import http
 
 from proxy.message import Direction
@@ -13,6 +15,7 @@ _PASSED = "sekisho.passed."
 _GAP = "sekisho.gap."
 _REFUSAL = "sekisho.refusal"
 _READABLE = "sekisho.readable"
+_PROBE = "sekisho.probe"
 _MOVING = "sekisho.moving."
 
 
@@ -52,6 +55,16 @@ def set_gap(flow: http.HTTPFlow, direction: Direction, reason: str) -> None:
 def gap(flow: http.HTTPFlow, direction: Direction) -> str:
     """The reason given for a message, or nothing."""
     return str(flow.metadata.get(_GAP + direction, ""))
+
+
+def set_probe(flow: http.HTTPFlow, told: Callable[[bool], None]) -> None:
+    """The flow is the self-probe's: see ``Message.probe``."""
+    flow.metadata[_PROBE] = told
+
+
+def probe(flow: http.HTTPFlow) -> Callable[[bool], None] | None:
+    """Whom to tell about the flow, if it is the self-probe's."""
+    return flow.metadata.get(_PROBE)
 
 
 def set_moving(flow: http.HTTPFlow, direction: Direction) -> None:

@@ -6,6 +6,7 @@ on the flow after each hook, and a flow without one (the hook raised, was cancel
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from mitmproxy import http
@@ -57,6 +58,10 @@ class Seat(Bounds, Protocol):
     def body_limit(self, host: str) -> int:
         """Most body bytes that are kept for one message to ``host``."""
 
+    @property
+    def told(self) -> Callable[[bool], None] | None:
+        """Whom to tell what was found, if the client is the self-probe."""
+
     def piece_limits(self, host: str) -> Limits | None:
         """What a body from or to ``host`` may cost that is inspected while it passes; ``None``: it must be whole."""
 
@@ -101,6 +106,8 @@ class RequestHalf(HttpStream):
             return
         flow = self.flow = http.HTTPFlow(self.context.client, self.context.server)
         flow.request, flow.live = event.request, True
+        if self.seat.told is not None:
+            marks.set_probe(flow, self.seat.told)
         try:
             validate_headers(flow.request)
         except ValueError:

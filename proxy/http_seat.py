@@ -81,6 +81,9 @@ class Counts(Protocol):
     def audit_error(self) -> None:
         """A record could not be written."""
 
+    def probe(self, lane: str, timestamp: float, *, success: bool) -> None:
+        """A lane's self-probe has ended, at ``timestamp`` (seconds since 1970)."""
+
     def policy_reload(self, result: str) -> None:
         """A policy file was read again: ``ok`` or ``error``."""
 
@@ -112,6 +115,10 @@ class LaneSeat:
     clogged: set[Connection] = field(default_factory=set)
     inside: bool = False
     """The client speaks inside a tunnel that is read."""
+    sink: tuple[str, int] | None = None
+    """The client is the self-probe, and this is where it leads instead of the lane's upstream."""
+    told: Callable[[bool], None] | None = None
+    """Whom to tell what was found in what the self-probe sends."""
 
     @property
     def forward(self) -> bool:
@@ -141,7 +148,7 @@ class LaneSeat:
     def may_reach(self, host: str, port: int, addresses: Iterable[str]) -> bool:
         """Whether a connection to ``addresses``, which ``host`` stands for, may be opened. What leads back to this
         machine is for hosts that a destination lists by that very name; monitor mode refuses nothing."""
-        if not self.forward:
+        if not self.forward or self.sink is not None:
             return True
         lane, rules = self.lane, self.table.rules
         route = lane.route(host)
@@ -172,6 +179,8 @@ class LaneSeat:
         self._tell(lambda meter: meter.upstream_error(self.bound.name, reason))
 
     def _tell(self, tell: Callable[[Counts], None]) -> None:
+        if self.sink is not None:
+            return
         try:
             tell(self.table.meter)
         except Exception as failure:  # noqa: BLE001 - a counter never decides what the client gets
@@ -181,7 +190,7 @@ class LaneSeat:
         """Sets the upstream of a reverse lane in a new connection's context."""
         if not self.forward:
             context.server.address = (self.bound.upstream.host, self.bound.upstream.port)
-            context.server.tls = self.bound.upstream.kind == "https"
+            context.server.tls = self.bound.upstream.kind == "https" and self.sink is None
 
 
 _NOT_THEIRS = frozenset({"client disconnected", "cut"})

@@ -39,17 +39,24 @@ class Ledger:
 
     def passed(self, message: Message, size: int, seconds: float) -> None:
         """Counts a message of ``size`` bytes that was plainly clean."""
+        if message.probe is not None:
+            return
         self._tell(self._meter.message, message, "allow", size, seconds)
 
     def findings(self, message: Message, verdict: Verdict, action: Action, policy: Policy) -> str | None:
         """Records a judged message if there is anything to say about it. The record's id, empty if there was nothing
         to record; ``None`` if it could not be recorded."""
+        if message.probe is not None:
+            message.probe(bool(verdict.violations))
+            return ""
         if not (verdict.violations or verdict.reported or verdict.gaps):
             return ""
         return self._write(lambda: record.of_message(message, verdict, action, policy, self._clean))
 
     def failure(self, message: Message, where: str, action: Action, policy: Policy) -> str | None:
         """Records and counts a message that could not be judged."""
+        if getattr(message, "probe", None) is not None:
+            return ""
         written = self._write(lambda: record.of_failure(message, where, action, policy, self._quiet))
         self._tell(self._meter.internal_error, where)
         self._tell(self._count_failure, message, action, written or "")
@@ -57,6 +64,8 @@ class Ledger:
 
     def count(self, message: Message, verdict: Verdict, action: Action, written: str, seconds: float) -> None:
         """Counts a judged message on which ``action`` was carried out; ``written`` is the id of its record."""
+        if message.probe is not None:
+            return
         done = action.value
         forwarded = done if action is Action.BLOCK else Action.REPORT.value
         for row in verdict.violations:

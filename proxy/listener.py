@@ -95,14 +95,19 @@ class LaneInstance(AsyncioServerInstance[LaneMode]):
             writer.close()
             return
         try:
-            handler = LaneConnectionHandler(ctx.master, reader, writer, places.snapshot, self.mode, seat, places.hooks)
-            context = handler.layer.context
-            seat.prepare(context)
-            handler.layer = LaneHttpLayer(context, HTTPMode.regular if seat.forward else HTTPMode.transparent, seat)
-            with self.manager.register_connection(handler.client.id, handler):
-                await handler.handle_client()
+            await self.serve(reader, writer, seat)
         finally:
             places.rise(seat)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seat: LaneSeat) -> None:
+        """Serves whoever sits there."""
+        places = self.manager.places
+        handler = LaneConnectionHandler(ctx.master, reader, writer, places.snapshot, self.mode, seat, places.hooks)
+        context = handler.layer.context
+        seat.prepare(context)
+        handler.layer = LaneHttpLayer(context, HTTPMode.regular if seat.forward else HTTPMode.transparent, seat)
+        with self.manager.register_connection(handler.client.id, handler):
+            await handler.handle_client()
 
     def make_top_layer(self, context: Context) -> Layer:
         """The host's entry, which ``handle_stream`` does not use: a layer needs a seat."""

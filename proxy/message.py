@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
@@ -66,6 +66,8 @@ class Message:
     """A reason why the plane itself could not hand over all bytes (``body-too-large``); judged as a Gap."""
     moving: bool = False
     """A further piece of a message that has been counted with its head."""
+    probe: Callable[[bool], None] | None = None
+    """The self-probe's: it is told whether card data was found, and nothing else is counted or recorded."""
     measured: bool = False
     """The length of the body is on its way: a redaction must not change it."""
 

@@ -42,6 +42,9 @@ class Meter(Protocol):
     def audit_error(self) -> None:
         """An audit record could not be written."""
 
+    def probe(self, lane: str, timestamp: float, *, success: bool) -> None:
+        """A lane's self-probe has ended, at ``timestamp`` (seconds since 1970)."""
+
     def added_latency(self, lane: str, seconds: float) -> None:
         """One message was held for ``seconds``."""
 
@@ -134,6 +137,8 @@ class PrometheusMeter:
         self._reloaded = self._family(Gauge, "sekisho_policy_last_reload_success")
         self._reloads = self._family(Counter, "sekisho_policy_reloads_total")
         self._audit = self._family(Counter, "sekisho_audit_errors_total")
+        self._probe = self._family(Gauge, "sekisho_probe_success")
+        self._probed = self._family(Gauge, "sekisho_probe_timestamp_seconds")
         self._family(Gauge, "sekisho_build_info").child(version, platform.python_version()).set(1)
         ProcessCollector(registry=self.registry)
         self._start_at_zero()
@@ -183,6 +188,10 @@ class PrometheusMeter:
 
     def audit_error(self) -> None:
         self._audit.child().inc()
+
+    def probe(self, lane: str, timestamp: float, *, success: bool) -> None:
+        self._probe.child(lane).set(success)
+        self._probed.child(lane).set(timestamp)
 
     def added_latency(self, lane: str, seconds: float) -> None:
         self._latency.child(lane).observe(seconds)
@@ -265,6 +274,9 @@ class RecordingMeter:
 
     def audit_error(self) -> None:
         self.calls.append(("audit_error",))
+
+    def probe(self, lane: str, timestamp: float, *, success: bool) -> None:
+        self.calls.append(("probe", lane, "passed" if success else "failed"))
 
     def added_latency(self, lane: str, seconds: float) -> None:
         self.seconds.append(seconds)

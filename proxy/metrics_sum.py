@@ -1,9 +1,12 @@
-"""What several processes have counted, as one page: counters, histograms and gauges are added up, sample by sample, and
-of moments the latest stays."""
+"""What several processes have counted, as one page: counters, histograms and gauges are added up, sample by sample.
+
+Of moments the latest stays; of the gauges that say how well it goes, the least.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric
@@ -18,6 +21,7 @@ Counts = Mapping[str, Sequence[Row]]
 """Rows by metric. Plain values, that JSON keeps."""
 
 GAUGES = frozenset(row.name for row in SERIES if row.type == "gauge")
+LEAST = frozenset(row.name for row in SERIES if row.least)
 WHOLE = frozenset(row.name.removesuffix("_total") for row in SERIES if row.whole)
 MOMENTS = frozenset(
     {"process_start_time_seconds", *(row.name for row in SERIES if row.name.endswith("_timestamp_seconds"))}
@@ -37,10 +41,16 @@ def added(*counts: Counts) -> Counts:
             known = sums.setdefault(metric, {})
             for name, labels, value, exemplar in rows:
                 key = (name, *sorted(labels.items()))
-                _, _, before, former = known.get(key, (name, labels, 0.0, None))
-                total = max(before, value) if metric in MOMENTS else before + value
+                _, _, before, former = known.get(key, (name, labels, None, None))
+                total = value if before is None else _rule(metric)(before, value)
                 known[key] = (name, labels, total, max(exemplar, former, key=_time))
     return {metric: list(rows.values()) for metric, rows in sums.items()}
+
+
+def _rule(metric: str) -> Callable[[float, float], float]:
+    if metric in LEAST:
+        return min
+    return max if metric in MOMENTS else operator.add
 
 
 def lasting(counts: Counts) -> Counts:

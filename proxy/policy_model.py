@@ -235,6 +235,9 @@ class Admin(_Strict):
         description="host:port of /metrics, /healthz and /readyz; no card traffic passes here.",
         json_schema_extra={"default": "127.0.0.1:9464"},
     )
+    probe_seconds: float = Field(
+        60.0, ge=1, le=3600, description="How often each lane is sent a synthetic card number, in seconds."
+    )
 
 
 class Audit(_Strict):

@@ -89,6 +89,20 @@ REFUSALS: Mapping[str, Refusal] = {
 }
 """By the word that is also its ``type``: ``urn:sekisho:problem:<word>``."""
 
+GAP_ANSWERS: Mapping[str, tuple[int, str]] = {
+    "body-too-large": (413, "The body is larger than limits.body of the policy."),
+    "answer-too-large": (502, "The upstream's answer is larger than limits.body of the policy."),
+    "piece-too-large": (
+        413,
+        "A line, an event, a message or a run of the body is larger than limits.body of the policy.",
+    ),
+    "encrypted": (501, "What a CONNECT tunnel carries can be inspected only if the lane has tls.intercept_ca_file."),
+    "upgrade": (501, "After the Upgrade the connection would speak what this version does not inspect."),
+    "event-stream": (501, "A response that never ends cannot be inspected whole by this version."),
+    "unlisted-destination": (403, "The destination is in none of the lane's destinations."),
+}
+"""Status and explanation of what the plane could not hand over whole."""
+
 
 def problem(word: str) -> bytes:
     """The RFC 9457 document of one row, ready to send."""

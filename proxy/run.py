@@ -128,9 +128,10 @@ async def _serve(sidecar: Sidecar) -> int:
         logger.info("lane %s listens on %s:%d", lane, address, port)
     watching = asyncio.create_task(watch(sidecar.path, again))
     reloads = asyncio.create_task(_reload(sidecar, host, again))
+    probing = asyncio.create_task(host.probe.run())
     await stop.wait()
     logger.info("stopping: requests under way have %.0f s", GRACE_SECONDS)
-    for task in (watching, reloads):
+    for task in (probing, watching, reloads):
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
@@ -161,7 +162,8 @@ async def _open(sidecar: Sidecar, host: Host) -> Runner:
 
 def readiness_of(host: Host, checked: str) -> Readiness:
     """What one process says of itself; ``checked``: the outcome of its self-check."""
-    return Readiness({lane: LISTENING if up else "not listening" for lane, up in host.listening().items()}, checked)
+    lanes = {lane: LISTENING if up else "not listening" for lane, up in host.listening().items()}
+    return Readiness(lanes, checked, dict(host.probe.state))
 
 
 def note_stop(sidecar: Sidecar) -> None:

@@ -99,6 +99,8 @@ class Series:
     labels: tuple[str, ...]
     help: str
     buckets: tuple[float, ...] = ()
+    least: bool = False
+    """Of several workers' values the least counts."""
     whole: bool = False
     """Of the sidecar as a whole: several workers' values are not added up, their supervisor's counts."""
 
@@ -238,6 +240,22 @@ SERIES: tuple[Series, ...] = (
         "errors",
         (),
         "Audit records that could not be written.",
+    ),
+    Series(
+        "sekisho_probe_success",
+        "gauge",
+        "",
+        ("lane",),
+        "1 if the lane's last self-probe, a synthetic card number, was treated as its policy says, else 0.",
+        least=True,
+    ),
+    Series(
+        "sekisho_probe_timestamp_seconds",
+        "gauge",
+        "seconds",
+        ("lane",),
+        "When the lane's last self-probe ended, in seconds since 1970.",
+        least=True,
     ),
     Series("sekisho_build_info", "gauge", "", ("version", "python"), "The running program; always 1.", whole=True),
 )

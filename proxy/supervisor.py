@@ -146,7 +146,9 @@ class Supervisor:
             up = sum(state.lanes.get(lane.name) == LISTENING for state in states)
             lanes[lane.name] = LISTENING if up == self._count else f"listening in {up} of {self._count} workers"
         checks = [self._sidecar.self_check, *(state.self_check for state in states)]
-        return Readiness(lanes, next((check for check in checks if check != PASSED), PASSED))
+        probes = {lane: found for state in states for lane, found in state.probes.items() if found == PASSED}
+        probes |= {lane: found for state in states for lane, found in state.probes.items() if found != PASSED}
+        return Readiness(lanes, next((check for check in checks if check != PASSED), PASSED), probes)
 
     # A worker's life.
 

@@ -62,7 +62,9 @@ class _Worker:
             loop.add_signal_handler(number, stop.set)
         await self._host.start()
         obeying = loop.create_task(self._obey(control))
+        probing = loop.create_task(self._host.probe.run())
         await stop.wait()
+        probing.cancel()
         await self._host.drain(GRACE_SECONDS)
         obeying.cancel()
 

@@ -86,6 +86,7 @@ async def test_not_ready(server, client, state):
             "ready": False,
             "lanes": dict(state.lanes),
             "self_check": state.self_check,
+            "probes": dict(state.probes),
         }
 
 
@@ -96,6 +97,7 @@ async def test_ready(server, client):
             "ready": True,
             "lanes": {"app-logs": "listening", "gmo": "listening"},
             "self_check": "passed",
+            "probes": {},
         }
 
 

@@ -50,6 +50,15 @@ def test_counters_histograms_and_gauges_add_up():
     assert set(of(page, "sekisho_audit_errors_total")) == {0}
 
 
+def test_of_probes_the_worst_and_the_oldest_counts():
+    workers = [meter(), meter(), meter()]
+    for worker, time, success in zip(workers, (100, 90, 110), (True, True, False), strict=True):
+        worker.probe("lane", time, success=success)
+    page, _ = meter().render("", [over_the_wire(worker) for worker in workers])
+    assert of(page, "sekisho_probe_success") == [0]
+    assert of(page, "sekisho_probe_timestamp_seconds") == [90]
+
+
 def test_what_is_of_the_sidecar_as_a_whole_is_not_added():
     worker = meter()
     worker.policy_reload("ok")

@@ -41,7 +41,9 @@ def said(text: str) -> list[tuple[int, int, str]]:
             'unknown key "limit" (did you mean "limits"? allowed: mode, admin, defaults, suppress, recognizers, limits)',
             id="unknown-key",
         ),
-        pytest.param("admin: {port: 1}", 9, 'unknown key "port" (allowed: listen)', id="unknown-inner-key"),
+        pytest.param(
+            "admin: {port: 1}", 9, 'unknown key "port" (allowed: listen, probe_seconds)', id="unknown-inner-key"
+        ),
         pytest.param(
             "mode: monitr",
             7,
