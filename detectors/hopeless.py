@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from detectors.keys import may_name_card
+from detectors.model import Budget
 from detectors.recognizers.pan import impossible
 
 _DIGITS = b"0123456789"
@@ -24,10 +25,16 @@ _WIDEST = 4
 _TRACK = b"=D^d"
 
 
-def hopeless(data: bytes, label: bytes, ends: Iterable[int]) -> frozenset[int]:
+def hopeless(data: bytes, label: bytes, ends: Iterable[int], budget: Budget) -> frozenset[int]:
     """Those of ``ends`` (offsets behind a digit of ``data``) at which no recognizer finds anything, unless the value
     has a card's name that stands elsewhere. ``label`` stands before the data."""
-    return frozenset(end for end in ends if end > 0 and _alone(data, end) and not _named(data, label, end))
+    found: list[int] = []
+    for n, end in enumerate(ends):
+        if not n & 1023:
+            budget.check_time()
+        if end > 0 and _alone(data, end) and not _named(data, label, end):
+            found.append(end)
+    return frozenset(found)
 
 
 def _alone(data: bytes, end: int) -> bool:

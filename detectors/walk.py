@@ -269,7 +269,7 @@ class Walk:
             self._gap(view, Gap("too-many-candidates", 0, len(view.data)))
         by_kind = hits.behind(len(label)) if hits is not None else {}
         digits = hits.digits(len(label)) if hits is not None and team is None else []
-        weak = hopeless(view.data, label, digits)
+        weak = hopeless(view.data, label, digits, self._purse)
         wanted = sorted({end for ends in (*by_kind.values(), team or ()) for end in ends})
         ask = replace(self._ask(view, wanted), digits=tuple(digits), hopeless=tuple(sorted(weak)))
         known = len(self.findings)

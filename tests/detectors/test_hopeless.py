@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.hopeless import hopeless
+from detectors.model import OutOfTime
 from detectors.recognizers import pan, pin_block, security_code, track
 from detectors.sieve import Sieve
+from tests.detectors.decoders.peeling import Plenty
 from tests.published_numbers import luhn
 
 SIEVE = Sieve()
@@ -48,15 +50,20 @@ def test_digits_in_one_piece_that_can_be_no_card(text, drops):
     data = text.encode()
     hits = SIEVE.scan(data)
     assert hits is not None
-    assert bool(hopeless(data, b"", hits.bare)) is drops
+    assert bool(hopeless(data, b"", hits.bare, Plenty())) is drops
 
 
 def test_the_name_of_a_value_stands_before_it():
     data = f"{BAD} paid".encode()
-    assert hopeless(data, b"", [13]) == {13}
-    assert hopeless(data, b"card.number: ", [13]) == frozenset()
-    assert hopeless(b"x " * 250 + data, b"card.number: ", [513]) == {513}
-    assert hopeless(data, b"", []) == hopeless(data, b"jan: ", [0, -3]) == frozenset()
+    assert hopeless(data, b"", [13], Plenty()) == {13}
+    assert hopeless(data, b"card.number: ", [13], Plenty()) == frozenset()
+    assert hopeless(b"x " * 250 + data, b"card.number: ", [513], Plenty()) == {513}
+    assert hopeless(data, b"", [], Plenty()) == hopeless(data, b"jan: ", [0, -3], Plenty()) == frozenset()
+
+
+def test_a_hundred_thousand_hits_stop_at_the_limit():
+    with pytest.raises(OutOfTime):
+        hopeless(b"4901234567890 x " * 4, b"", [13] * 5000, Plenty(checks=2))
 
 
 DIGIT = st.sampled_from("0123456789")
@@ -85,7 +92,7 @@ def test_nothing_that_a_recognizer_finds_is_dropped(text, label):
     hits = SIEVE.scan(label.encode() + data)
     whole = label + text
     seen = {end for ends in hits.behind(len(label)).values() for end in ends} if hits else set()
-    dropped = hopeless(data, label.encode(), hits.digits(len(label))) if hits else frozenset()
+    dropped = hopeless(data, label.encode(), hits.digits(len(label)), Plenty()) if hits else frozenset()
     for found in (found for look in FIRST_LOOK for found in look(whole)):
         first, last = (len(whole[:at].encode()) - len(label) for at in (found.start, found.end))
         inside = {end for end in seen if first < end <= last}
