@@ -69,12 +69,13 @@ class Recognition:
         yield from self._findings(view, text, self._presidio.team(text), 0)
 
     def beside(self, view: View, numbers: Neighbourhood) -> Iterator[Finding]:
-        """The value ``view`` as a sibling of card ``numbers``, if its name and shape make it one."""
+        """The value ``view`` as a sibling of card ``numbers``, if its name and shape, or the shape alone where there
+        are no names, make it one."""
         if view.path not in numbers:
             return
         value = view.data.decode("utf-8", "surrogateescape")
-        for name in names(view.path, view.key):
-            entity = beside.sibling(name, value)
+        for name in names(view.path, view.key) if view.key else ("",):
+            entity = beside.sibling(name, value) if name else beside.unnamed(value)
             if entity:
                 found = Recognized(entity, 0, len(value), "high", "", ("beside a card number",))
                 yield from self._findings(view, value, [found], 0)

@@ -238,6 +238,7 @@ class Walk:
         lengths are mended when a value changes its own."""
         if not wanted:
             return
+        known = len(self.findings)
         for item in form.peel(view.data, self._ask(view, wanted)):
             if isinstance(item, Gap) or item.content_type != protobuf.NESTED:
                 list(self._children(view, (item,)))
@@ -248,6 +249,8 @@ class Walk:
                 continue
             inner = wanted[bisect_left(wanted, start) : bisect_left(wanted, end)]
             self._fields(child_of(view, item), form, [at - start for at in inner])
+        if form.name == "protobuf":
+            self._beside(view, form.peel, known)
 
     def _recharset(self, view: View) -> bool:
         """Whether all of the view was in another charset and has been visited as UTF-8 instead."""
@@ -311,5 +314,5 @@ class Walk:
         ask = replace(self._ask(view, sorted(hits or ())), named=lru_cache(may_stand_beside))
         for item in structure(view.data, ask):
             self._purse.check_time()
-            if isinstance(item, Peel) and item.key:
+            if isinstance(item, Peel) and (item.key or structure is protobuf.peel):
                 self.findings += self._recognition.beside(child_of(view, item), around)

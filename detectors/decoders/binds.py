@@ -73,7 +73,10 @@ def _listed(data: bytes, start: int, end: int, count: int) -> list[tuple[int, in
 
 
 def _values(data: bytes, match: re.Match[bytes], columns: list[str]) -> Iterator[tuple[str, int, int]]:
-    low, high = match.end(), min(len(data), match.end() + _REACH)
+    low = match.end()
+    if match[3] is not None:
+        low = max(compared.end() for compared in _COMPARED.finditer(data, *match.span(3)))
+    high = min(len(data), low + _REACH)
     numbered = [(int(value[1]), value.span(2)) for value in _NUMBERED.finditer(data, low, high)]
     if numbered:
         yield from ((columns[n - 1], *span) for n, span in numbered if 0 < n <= len(columns))

@@ -34,11 +34,29 @@ _SHAPES = (
 )
 
 
+_UNNAMED = (
+    (EXPIRY, re.compile(rf"{_MONTH}\s?[/-]?\s?(?:20)?[2-4][0-9]|(?:20)?[2-4][0-9][/-]?{_MONTH}")),
+    (CARDHOLDER_NAME, re.compile(r"(?=.{5,40}\Z)[A-Z][A-Z'.-]+(?: [A-Z][A-Z'.-]*){1,3}")),
+    (SECURITY_CODE, re.compile(r"[0-9]{3}")),
+)
+"""What siblings of a card number look like in messages whose fields have no names."""
+_NAMED = re.compile(
+    r"(?:(?<![A-Za-z])(?<!error )(?<!status )(?<!result )(?<!zip )(?<!postal )(?<!response )(?i:code|cid|cvd|vcode)"
+    r"|[34３４]桁(?:の(?:番号|数字))?|コード)"
+    r"(?:[\s:=：＝#]{1,3}|\s?(?:is|は)\s?){1,2}([0-9]{3,4})(?![0-9A-Za-z])"
+)
+_NAMED_WITHIN = 64
+"""Characters behind a card number in which a code by a common name is its security code."""
+
+
 def after(text: str, ends: Sequence[int]) -> Iterator[Recognized]:
     """Expiry and security code that follow a card number ending at one of ``ends``, in free text."""
     for end in ends:
         expiry = _GLUED.match(text, end) or _EXPIRY.match(text, end)
-        if expiry is None:
+        named = _NAMED.search(text, end, end + _NAMED_WITHIN)
+        if named is not None and "\n" not in text[end : named.start()]:
+            yield Recognized(SECURITY_CODE, *named.span(1), "high", "", ("beside a card number",))
+        if expiry is None or (named is not None and expiry.start(1) == named.start(1)):
             continue
         yield Recognized(EXPIRY, expiry.start(1), expiry.end(1), "high", "", ("beside a card number",))
         glued = expiry.re is _GLUED and expiry[2]
@@ -46,6 +64,11 @@ def after(text: str, ends: Sequence[int]) -> Iterator[Recognized]:
         if glued or code is not None:
             start, end_of_code = expiry.span(2) if code is None else code.span(1)
             yield Recognized(SECURITY_CODE, start, end_of_code, "high", "", ("beside a card number",))
+
+
+def unnamed(value: str) -> str:
+    """The entity that ``value`` is, beside a card number in a message without names; ``""``: none."""
+    return next((entity for entity, shape in _UNNAMED if shape.fullmatch(value)), "")
 
 
 def sibling(name: str, value: str) -> str:

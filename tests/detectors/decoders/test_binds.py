@@ -21,6 +21,7 @@ LOGS = {
     "hibernate": f"Hibernate: {INSERT}\nTRACE binding parameter [1] as [VARCHAR] - [TARO]\nTRACE binding parameter [2] as [VARCHAR] - [123]\n",
     "hibernate 6": f"Hibernate: {INSERT}\nTRACE binding parameter (1:VARCHAR) <- [TARO]\nTRACE binding parameter (2:VARCHAR) <- [123]\n",
     "postgresql": "LOG:  execute <unnamed>: INSERT INTO cards (cvv, holder) VALUES ($2, $1)\nDETAIL:  parameters: $1 = 'TARO', $2 = '123'",
+    "postgresql, one line": "UPDATE cards SET cvv = $1 WHERE id = $2  parameters: $1 = '123', $2 = '7'",
     "numbers": f"{INSERT} [NULL, 123]",
     "condition": "SELECT 1 FROM cards WHERE cvv = ? [123]",
 }  # fmt: skip

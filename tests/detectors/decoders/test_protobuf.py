@@ -442,3 +442,18 @@ def test_fixed_numbers_stay_fixed(inspector):
     body = Card(fixed=int(NUMBER), real=float(NUMBER), zigzag=int(NUMBER), whole=int(NUMBER)).SerializeToString()
     read = Card.FromString(redact(body, inspector.inspect(body, KIND).findings, "mask", "zero"))
     assert read == Card()
+
+
+def test_what_stands_beside_a_number_counts_by_its_shape(inspector):
+    def field(number: int, value: bytes) -> bytes:
+        return bytes([number << 3 | 2, len(value)]) + value
+
+    card = field(1, b"4012888888881881") + field(2, b"12/30") + field(3, b"TARO YAMADA") + field(4, b"123")
+    for data in (card, field(1, b"order-1") + field(2, b"123") + field(3, card)):
+        found = inspector.inspect(data, KIND).findings
+        assert [(f.entity, data[f.start : f.end]) for f in found] == [
+            ("PAN", b"4012888888881881"), ("EXPIRY", b"12/30"), ("CARDHOLDER_NAME", b"TARO YAMADA"), ("SECURITY_CODE", b"123"),
+        ]  # fmt: skip
+        left = redact(data, found, "mask")
+        assert left is not None
+        assert b"TARO" not in left

@@ -21,6 +21,11 @@ NUMBER = "4111111111111111"
         ("3012", [(EXPIRY, "3012")]),
         (" 12.30.1", []),
         (" 123", []),
+        (" exp 12/30 code 1234", [(SECURITY_CODE, "1234"), (EXPIRY, "12/30")]),
+        (" cid: 1234", [(SECURITY_CODE, "1234")]),
+        (" 3桁は123", [(SECURITY_CODE, "123")]),
+        (" failed, error code 500", []),
+        ("\nstatus code 500", []),
     ],
 )
 def test_what_follows_a_number(after, expected):
@@ -44,3 +49,14 @@ def test_what_follows_a_number(after, expected):
 )
 def test_siblings(name, value, entity):
     assert beside.sibling(name, value) == entity
+
+
+@pytest.mark.parametrize(
+    ("value", "entity"),
+    [
+        ("12/30", EXPIRY), ("1230", EXPIRY), ("3012", EXPIRY), ("2030-12", EXPIRY), ("TARO YAMADA", CARDHOLDER_NAME), ("123", SECURITY_CODE),
+        ("1399", ""), ("OK", ""), ("Taro", ""), ("12", ""), ("order 123", ""),
+    ],
+)  # fmt: skip
+def test_siblings_without_names(value, entity):
+    assert beside.unnamed(value) == entity
