@@ -37,7 +37,7 @@ class IndexedHeaders(http.Headers):
     """Header fields with an index by lower-case name, made anew whenever ``fields`` is another tuple."""
 
     _indexed: tuple[tuple[bytes, bytes], ...] | None = None
-    _index: dict[bytes, list[str]]
+    _index: dict[str, list[str]]
 
     def get_all(self, name: str | bytes) -> list[str]:
         """Every value of a field, in order."""
@@ -53,12 +53,22 @@ class IndexedHeaders(http.Headers):
 
     def _find(self, name: str | bytes) -> Sequence[str]:
         if self._indexed is not self.fields:
-            index: dict[bytes, list[str]] = {}
-            for key, value in self.fields:
-                index.setdefault(key.lower(), []).append(value.decode("utf-8", "surrogateescape"))
+            index: dict[str, list[str]] = {}
+            for field, value in self.fields:
+                index.setdefault(_folded(field), []).append(value.decode("utf-8", "surrogateescape"))
             self._index, self._indexed = index, self.fields
-        key = name.encode("utf-8", "surrogateescape") if isinstance(name, str) else name
-        return self._index.get(key.lower(), ())
+        if not isinstance(name, str):
+            key = _folded(name)
+        elif name.isascii():
+            key = name.lower()
+        else:
+            key = _folded(name.encode("utf-8", "surrogateescape"))
+        return self._index.get(key, ())
+
+
+def _folded(name: bytes) -> str:
+    """In lower case as far as ASCII goes: letters of other scripts that fold to ASCII stay what they are."""
+    return name.lower().decode("utf-8", "surrogateescape")
 
 
 class _Request(http.RequestData):
@@ -73,15 +83,16 @@ class _Response(http.ResponseData):
 
 def read_request(lines: list[bytearray]) -> http.Request:
     """A request from the lines of its header block. Raises ``Malformed``."""
+    clean = _clean(lines)
     try:
-        host, port, method, scheme, authority, path, version = _read_request_line(_clean(lines[0]))
+        host, port, method, scheme, authority, path, version = _read_request_line(clean[0])
     except ValueError:
         raise Malformed("malformed") from None
     if version not in _VERSIONS:
         raise Malformed("http-version")
     if _CONTROL.search(path) or _CONTROL.search(method):
         raise Malformed("malformed")
-    headers = _read_fields(lines)
+    headers = _read_fields(clean)
     hosts = len(headers.get_all("host"))
     if hosts > 1 or (hosts == 0 and version == b"HTTP/1.1"):
         raise Malformed("malformed")  # RFC 9112 3.2
@@ -90,13 +101,14 @@ def read_request(lines: list[bytearray]) -> http.Request:
 
 def read_response(lines: list[bytearray]) -> http.Response:
     """A response from the lines of its header block. Raises ``Malformed``."""
+    clean = _clean(lines)
     try:
-        version, status, reason = _read_response_line(_clean(lines[0]))
+        version, status, reason = _read_response_line(clean[0])
     except ValueError:
         raise Malformed("upstream-malformed") from None
     if version not in _VERSIONS or not 100 <= status <= 599:
         raise Malformed("upstream-malformed")
-    return made_response(version, _read_fields(lines), time.time(), status, reason)
+    return made_response(version, _read_fields(clean), time.time(), status, reason)
 
 
 def made_request(
@@ -127,13 +139,14 @@ def _made[M: (http.Request, http.Response)](kind: type[M], data: Any) -> M:
     return message
 
 
-def _clean(line: bytearray) -> bytes:
-    if _CR_OR_NUL.search(line):
+def _clean(lines: list[bytearray]) -> list[bytes]:
+    block = b"\n".join(lines)
+    if _CR_OR_NUL.search(block):
         raise Malformed("malformed")
-    return bytes(line)
+    return block.split(b"\n")
 
 
-def _read_fields(lines: list[bytearray]) -> IndexedHeaders:
+def _read_fields(lines: list[bytes]) -> IndexedHeaders:
     """The fields. No folded line, no bare CR, no NUL, no transfer coding but chunked: parsers differ on the first three
     (RFC 9112 2.2, 5.2), and in the last bytes would hide under a second compression."""
     fields: list[tuple[bytes, bytes]] = []
@@ -141,7 +154,7 @@ def _read_fields(lines: list[bytearray]) -> IndexedHeaders:
     for line in lines[1:] if room >= 0 else ():
         if line.startswith((b" ", b"\t")):
             raise Malformed("malformed")
-        name, colon, value = _clean(line).partition(b":")
+        name, colon, value = line.partition(b":")
         value = value.strip(b" \t")
         if not colon or not name:
             raise Malformed("malformed")

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 from mitmproxy.connection import Connection, ConnectionState, Server
 from mitmproxy.proxy import commands, events, tunnel
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layer import CommandGenerator, Layer
 from mitmproxy.proxy.layers.http import (
+    DropStream,
     GetHttpConnection,
     GetHttpConnectionCompleted,
     HttpLayer,
     HTTPMode,
     RegisterHttpConnection,
+    SendHttp,
 )
+from mitmproxy.proxy.layers.http._base import ReceiveHttp
+from mitmproxy.proxy.layers.http._events import RequestHeaders
 from mitmproxy.proxy.layers.tls import ClientTLSLayer, ServerTLSLayer
 
 from proxy.http_calls import CallStream
@@ -122,8 +128,36 @@ class LaneHttpLayer(HttpLayer):
 
     def make_stream(self, stream_id: int) -> CommandGenerator[None]:
         """One more exchange."""
-        stream = self.streams[stream_id] = LaneStream(self.context.fork(), stream_id, self.seat, self.mode)
+        context = copy(self.context)  # a fork makes a connection first that nobody uses
+        context.layers = self.context.layers.copy()
+        stream = self.streams[stream_id] = LaneStream(context, stream_id, self.seat, self.mode)
         yield from self.event_to_child(stream, events.Start())
+
+    def event_to_child(self, child: Layer, event: events.Event) -> CommandGenerator[None]:
+        """As the host does it, with the most frequent commands first: there are thirty to an exchange."""
+        for command in child.handle_event(event):
+            if isinstance(command, SendHttp):
+                yield from self.event_to_child(self.connections[command.connection], command.event)
+            elif isinstance(command, ReceiveHttp):
+                received = command.event
+                if isinstance(received, RequestHeaders):
+                    yield from self.make_stream(received.stream_id)
+                stream = self.streams.get(received.stream_id)
+                if stream is not None:
+                    yield from self.event_to_child(stream, received)
+            elif isinstance(command, DropStream):
+                self.streams.pop(command.stream_id, None)
+            else:
+                if command.blocking or isinstance(command, commands.RequestWakeup):
+                    self.command_sources[command] = child
+                if isinstance(command, GetHttpConnection):
+                    yield from self.get_connection(command)
+                elif isinstance(command, RegisterHttpConnection):
+                    yield from self.register_connection(command)
+                else:
+                    if isinstance(command, commands.OpenConnection):
+                        self.connections[command.connection] = child
+                    yield command
 
     # Upstream connections.
 

@@ -11,7 +11,7 @@ from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layer import CommandGenerator
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
-from mitmproxy.proxy.layers.http._events import RequestTrailers, ResponseTrailers
+from mitmproxy.proxy.layers.http._events import HttpEvent, RequestTrailers, ResponseTrailers
 from mitmproxy.proxy.layers.http._http1 import Http1Connection, Http1Server
 
 from proxy.http_heads import FORBIDDEN_TRAILERS, MOST_FIELDS, Malformed
@@ -87,10 +87,15 @@ class Careful(Http1Connection):
         self._held = b""
 
     def _handle_event(self, event: events.Event) -> CommandGenerator[None]:
-        if not isinstance(event, events.Wakeup):
-            yield from super()._handle_event(event)
-        elif self.deadline.is_over(event):
-            yield from self.overdue()
+        if isinstance(event, HttpEvent):
+            yield from self.send(event)
+        elif isinstance(event, events.Wakeup):
+            if self.deadline.is_over(event):
+                yield from self.overdue()
+        else:
+            if isinstance(event, events.DataReceived) and self.state != self.passthrough:
+                self.buf += event.data
+            yield from self.state(event)
 
     @abstractmethod
     def overdue(self) -> CommandGenerator[None]:

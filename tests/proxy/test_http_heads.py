@@ -127,6 +127,13 @@ def test_index_sees_every_change():
     assert bytes(headers) == b"A: 5\r\nc: 4\r\nc: 6\r\n"
 
 
+def test_only_ascii_letters_fold():
+    kelvin = "\N{KELVIN SIGN}ey"
+    headers = IndexedHeaders([(kelvin.encode(), b"1"), (b"KEY", b"2"), (b"\xff", b"3")])
+    assert (headers["key"], headers[b"Key"], headers[kelvin], headers[b"\xff"], headers["\udcff"]) == tuple("22133")
+    assert [headers[name] for name in headers] == ["1", "2", "3"]
+
+
 def test_a_list_that_was_handed_out_is_the_callers():
     headers = IndexedHeaders([(b"a", b"1")])
     headers.get_all("a").append("2")
