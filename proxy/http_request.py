@@ -185,6 +185,8 @@ class RequestHalf(HttpStream):
         marks.set_gap(flow, "request", gap)
         if not (yield from self.ask_request()):
             return
+        if self.client_waits:
+            yield from self.go_on()
         self.request_body_buf.clear()
         flow.request.stream = True
         if not (yield from self.make_server_connection()):

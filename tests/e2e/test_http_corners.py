@@ -272,6 +272,36 @@ async def test_a_leaking_head_is_refused_before_its_body_is_asked_for(tmp_path, 
         assert (running.kinds(), running.origin.connections) == (["retention"], 0)
 
 
+LARGE = {
+    "in pieces": ("text/plain", {}),
+    "uninspected, because the policy lets it": ("application/zip", {"on_gap": "report"}),
+    "in monitor mode": ("application/zip", {"mode": "monitor"}),
+}
+
+
+@pytest.mark.parametrize(("kind", "options"), LARGE.values(), ids=LARGE)
+async def test_a_large_body_is_asked_for(tmp_path, inspector, kind, options):
+    limits = {"body": "64KiB"}
+    async with boundary(tmp_path, inspector, limits=limits, **options) as running, connected(running) as (say, hear):
+        body = "note " * 50_000
+        sent = sized("POST /a HTTP/1.1", body, f"Content-Type: {kind}")
+        head = sent[: -len(body)].replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n")
+        say(head)
+        assert await hear(b"HEAD") == GO_ON
+        say(body.encode())
+        assert await hear() == OK
+        assert running.origin.requests == [sent]
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/zip"])
+async def test_a_leaking_head_of_a_large_body(tmp_path, inspector, kind):
+    limits = {"body": "64KiB"}
+    async with boundary(tmp_path, inspector, limits=limits) as running, connected(running) as (say, hear):
+        say(request(f"POST /{PAN} HTTP/1.1", "Expect: 100-continue", f"Content-Type: {kind}", "Content-Length: 99999"))
+        assert status_of(await hear()) == 403
+        assert running.origin.connections == 0
+
+
 async def test_a_leaking_body_after_a_clean_head_is_refused(tmp_path, inspector):
     async with boundary(tmp_path, inspector) as running, connected(running) as (say, hear):
         sent = sized("POST /a HTTP/1.1", PAN, "Expect: 100-continue")
