@@ -217,10 +217,12 @@ class Host:
     def _close_idle(self) -> None:
         for handler in self._handlers():
             seat, layer = handler.seat, handler.layer
-            if not isinstance(seat, LaneSeat) or not seat.draining or seat.owes_answer:
+            if not isinstance(seat, LaneSeat) or not seat.draining:
                 continue
-            if seat.duplex:
+            if seat.duplex or handler.multiplexed:
                 handler.feed(Leaving())
+            elif seat.owes_answer:
+                continue
             elif seat.inside or not (isinstance(layer, LaneHttpLayer) and layer.busy):
                 handler.cut()
 

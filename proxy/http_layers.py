@@ -94,6 +94,9 @@ class LaneHttpLayer(HttpLayer):
             for stream in list(self.streams.values()):
                 if isinstance(stream.child_layer, ClientTLSLayer | WebSocketLayer):
                     yield from self.event_to_child(stream, event)
+            server = self.connections[self.context.client]
+            if isinstance(server, LaneServerTwo) and isinstance(event, Leaving):
+                yield from self.event_to_child(server, event)
         elif isinstance(event, events.ConnectionEvent) and event.connection not in self.connections:
             return  # the last word of an upstream connection that was given up
         elif self._opening is not None and isinstance(event, events.DataReceived):

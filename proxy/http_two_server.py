@@ -30,6 +30,7 @@ from proxy.http_server import HEAD_SECONDS, LINGER_SECONDS, word_of
 from proxy.http_two import LaneTwo
 from proxy.http_two_engine import STREAMS
 from proxy.http_two_heads import Fields, read_request, response_fields
+from proxy.http_websocket import Leaving
 from proxy.refusals import MEDIA_TYPE, REFUSALS, problem
 
 _CODES = {ErrorCode.CANCEL: ErrorCodes.CANCEL, ErrorCode.CLIENT_DISCONNECTED: ErrorCodes.CANCEL}
@@ -60,6 +61,8 @@ class LaneServerTwo(LaneTwo, Http2Server):
         if isinstance(event, events.Wakeup) and self._deadline.is_over(event):
             yield from self.finish("") if not self._ended else self._close()
         else:
+            if isinstance(event, Leaving) and not self._ended:
+                self.retire()
             yield from super()._handle_event(event)
         self.seat.owes_answer = bool(self._open) and not self._ended
 

@@ -219,6 +219,25 @@ async def test_inside_a_tunnel(tmp_path, speaks):
         assert running.meter.named("internal_error") == []
 
 
+async def test_a_drain_reaches_into_a_tunnel(tmp_path):
+    guard = intercepting(tmp_path)
+    tls = server_context(tmp_path, "127.0.0.1")
+    tls.set_alpn_protocols(["h2"])
+    async with (
+        origin_two(None, tls=tls) as server,
+        plane(guard) as running,
+        inside(tmp_path, server.port, running) as asking,
+    ):
+        waiting = asyncio.ensure_future(asking.ask("/a"))
+        await until(lambda: server.requests)
+        drained = asyncio.ensure_future(running.host.drain(5))
+        await asking.until(lambda: asking.goaway == 0)
+        server.ends[0].h2.send_headers(1, [(":status", "200")], end_stream=True)
+        server.ends[0].flush()
+        assert (await waiting).status == 200
+        await drained
+
+
 @pytest.mark.parametrize("speaks", ["h2", "http/1.1", ""])
 async def test_a_reverse_lane_to_tls(tmp_path, speaks):
     """HTTP/2 in the clear from the client; upstream what TLS agrees on."""

@@ -130,7 +130,7 @@ async def test_a_drain_lets_streams_end_and_begins_no_more(tmp_path):
         waiting = asyncio.ensure_future(asking.ask("/a"))
         await until(lambda: server.requests)
         drained = asyncio.ensure_future(running.host.drain(5))
-        await until(lambda: running.host._table.draining)
+        await asking.until(lambda: asking.goaway == 0)
         refused = await asking.ask("/b")
         assert refused.reset == 7
         (end,) = server.ends
@@ -139,6 +139,15 @@ async def test_a_drain_lets_streams_end_and_begins_no_more(tmp_path):
         assert (await waiting).status == 200
         assert asking.goaway == 0
         await asking.gone()
+        await drained
+
+
+async def test_a_drain_ends_an_idle_connection(tmp_path):
+    async with two_lane(tmp_path) as (running, _server, asking):
+        assert (await asking.ask("/a")).status == 200
+        drained = asyncio.ensure_future(running.host.drain(5))
+        await asking.gone()
+        assert asking.goaway == 0
         await drained
 
 
