@@ -21,6 +21,8 @@ _HINT = re.compile("proto|pack|cbor|grpc|connect")
 """In the media types of all of them: nearly all others are told by this."""
 _SMALL = 2048
 _PDF = b"%PDF-"
+_WORTH = 40
+"""Bytes of a value that is searched for streams in its midst: more than ids and digests take."""
 _SHORTEST = 6
 """Bytes: ``{"cvv": 123}`` takes so many."""
 
@@ -100,7 +102,11 @@ def closed(data: bytes, found: Survey, ask: Ask) -> list[int]:
     offsets = list[int]()
     for start, value in found.blobs(data):
         if len(value) >= _SHORTEST and (
-            compressed.announces(value) or archive.is_archive(value) or wide.sniff(value) or guess(value, plain)
+            compressed.announces(value)
+            or archive.is_archive(value)
+            or wide.sniff(value)
+            or (len(value) >= _WORTH and embedded.holds(value))
+            or guess(value, plain)
         ):
             offsets.append(start)
     text = found.text.text()

@@ -107,7 +107,8 @@ def codings(header: str) -> tuple[str, ...]:
     return tuple(_ALIASES.get(name, name) for name in reversed(names) if name not in ("", "identity"))
 
 
-def _reason(fault: str, name: str, data: bytes, ask: Ask) -> str:
+def reason(fault: str, name: str, data: bytes, ask: Ask) -> str:
+    """What a fault of ``data``, compressed as ``name``, is called in a Gap."""
     if fault == "room":
         return "ratio" if ask.budget.room(len(data) * 2) > ask.budget.room(len(data)) else "expanded"
     return f"{fault}-{name}"
@@ -125,7 +126,7 @@ def _peel(data: bytes, name: str, got: Inflated, ask: Ask) -> Iterator[Peel | Ga
         if start < end and data[start:end].strip(b"\0"):
             yield Peel("", data[start:end], side_by_side(start, end))
     if got.fault:
-        yield Gap(_reason(got.fault, name, data, ask), 0, len(data))
+        yield Gap(reason(got.fault, name, data, ask), 0, len(data))
 
 
 def peel_encoding(data: bytes, name: str, ask: Ask) -> Iterator[Peel | Gap]:

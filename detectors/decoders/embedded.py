@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import brotli
 
-from detectors.decoders.compressed import CODINGS
+from detectors.decoders.compressed import CODINGS, reason
 from detectors.decoders.inflate import Inflated, brotlied, zlibbed
 from detectors.decoders.offsets import Whole
 from detectors.decoders.text import is_text
@@ -58,9 +58,14 @@ def _headless(data: bytes, ask: Ask) -> tuple[str, Inflated] | None:
         if not (_deflates(data) if name == "deflate" else _brotlis(data)):
             continue
         got = zlibbed(data, 0, -zlib.MAX_WBITS, room, ask) if name == "deflate" else brotlied(data, room, ask)
-        if (got.fault == "room" or (not got.fault and got.used == len(data))) and _tells(got):
+        if _no_room(got) or ((got.fault == "room" or (not got.fault and got.used == len(data))) and _tells(got)):
             return name, got
     return None
+
+
+def _no_room(got: Inflated) -> bool:
+    """Whether there was too little room to tell what the stream holds."""
+    return got.fault == "room" and len(got.data) < _TRIAL_ROOM
 
 
 def _tells(got: Inflated) -> bool:
@@ -76,7 +81,12 @@ def may_be(data: bytes) -> bool:
     """Whether ``peel`` may yield anything for these bytes, which must not be text."""
     if len(data) < _SHORTEST:
         return False
-    return _deflates(data) or _brotlis(data) or any(magic in data for magic, _ in _MAGIC)
+    return _deflates(data) or _brotlis(data) or holds(data)
+
+
+def holds(data: bytes) -> bool:
+    """Whether the first bytes of a stream stand anywhere in the data."""
+    return any(magic in data for magic, _ in _MAGIC)
 
 
 def _starts(data: bytes, ask: Ask) -> Iterator[tuple[int, str]]:
@@ -98,12 +108,12 @@ def _stream(data: bytes, at: int, name: str, ask: Ask) -> Inflated | None:
     wbits = _WINDOW_BITS.get(name)
     if wbits is None:
         got = CODINGS[name][0](data[at:], room, ask)
-        return Inflated(got.data, at + got.used, got.fault) if got.data else None
+        return Inflated(got.data, at + got.used, got.fault) if got.data or got.fault == "room" else None
     if (name == "gzip" and data[at + 3 : at + 4] >= b"\x20") or (name == "deflate" and not _deflates(data, at + 2)):
         return None
     got = zlibbed(data, at, wbits, room, ask)
     sure = name == "gzip" and not got.fault
-    return got if sure or _tells(got) else None
+    return got if sure or _tells(got) or _no_room(got) else None
 
 
 def peel(data: bytes, ask: Ask) -> Iterator[Peel | Gap]:
@@ -115,7 +125,7 @@ def peel(data: bytes, ask: Ask) -> Iterator[Peel | Gap]:
         name, got = whole
         yield Peel(name, got.data, Whole(0, len(data), got.data, None))
         if got.fault:
-            yield Gap("ratio", 0, len(data))
+            yield Gap(reason(got.fault, name, data, ask), 0, len(data))
         return
     behind = 0
     for at, name in _starts(data, ask):
@@ -127,4 +137,4 @@ def peel(data: bytes, ask: Ask) -> Iterator[Peel | Gap]:
         behind = max(found.used, at + 1)
         yield Peel(name, found.data, Whole(at, len(data) if found.fault else behind, found.data, None))
         if found.fault:
-            yield Gap("ratio" if found.fault == "room" else f"{found.fault}-{name}", at, len(data))
+            yield Gap(reason(found.fault, name, data[at:], ask), at, len(data))

@@ -87,7 +87,7 @@ def _string(data: bytes, span: tuple[int, int], path: str, key: str, ask: Ask) -
     return Peel("", data[span[0] : span[1]], side_by_side(*span, escape), path, key)
 
 
-def _tokens(data: bytes, start: int, end: int, nest: Nest) -> Iterator[re.Match[bytes]]:
+def _tokens(data: bytes, start: int, end: int, nest: Nest, ask: Ask) -> Iterator[re.Match[bytes]]:
     """Each token, those in comments left out. In text that only begins like JSON ``//`` begins no comment."""
     at = start
     while at < end:
@@ -95,6 +95,7 @@ def _tokens(data: bytes, start: int, end: int, nest: Nest) -> Iterator[re.Match[
             if token.lastindex != _COMMENT:
                 yield token
             elif not nest.in_text:
+                ask.budget.check_time()
                 line = token[8] == b"//"
                 behind = data.find(b"\n" if line else b"*/", token.end(), end)
                 at = end if behind < 0 else behind + (1 if line else 2)
@@ -106,7 +107,7 @@ def _tokens(data: bytes, start: int, end: int, nest: Nest) -> Iterator[re.Match[
 def _values(data: bytes, start: int, end: int, document: str, wanted: _Wanted, ask: Ask) -> Iterator[Peel]:
     nest = Nest(data, document)
     after_key = False
-    for n, token in enumerate(_tokens(data, start, end, nest)):
+    for n, token in enumerate(_tokens(data, start, end, nest, ask)):
         if not n & 1023:
             ask.budget.check_time()
         kind = token.lastindex

@@ -32,7 +32,7 @@ _FULL_WIDTH = (
 )
 """Full-width digits, in text that hardly has a NUL. Other pairs of bytes are not taken for UTF-16 without a mark."""
 _SURROGATES = re.compile("[\ud800-\udfff]")
-_RUN = re.compile(rb"(\0?)([\t\n\r -~](?:\0[\t\n\r -~]){7,}+)(\0?)")
+_RUN = re.compile(rb"[\t\n\r -~](?:\0[\t\n\r -~]){7,}+")
 
 
 def encoder(codec: str) -> Encode:
@@ -124,14 +124,14 @@ def peel_runs(data: bytes, ask: Ask, codec: str = "") -> Iterator[Peel]:
     for n, run in enumerate(_RUN.finditer(data)):
         if not n & 1023:
             ask.budget.check_time()
-        start, end = run.span(2)
-        before, after = bool(run[1]), bool(run[3])
+        start, end = run.span()
+        before, after = data[start - 1 : start] == b"\0", data[end : end + 1] == b"\0"
         covered = (codec == "utf-16-le" and start % 2 == 0 and after) or (
             codec == "utf-16-be" and start % 2 == 1 and before
         )
         if covered or not near(start, end, ask.hits):
             continue
-        text = run[2][::2]
+        text = run[0][::2]
         big = before and (not after or start % 2 == 1)
         marks = OffsetMap((0,), (start - 1,), len(text), end, encoder("utf-16-be"), ((1, 2),))
         if not big:

@@ -118,8 +118,14 @@ def test_a_stream_that_breaks_is_a_gap_and_is_read(data, reason):
 def test_bombs_end_in_a_gap(pack):
     data = pack(b"a" * 5_000_000)
     items = list(peel(data, ask(budget=Plenty(limit=100_000))))
-    assert [gap.reason for gap in gaps(items)] == ["ratio"]
+    assert [gap.reason for gap in gaps(items)] == ["expanded"]
     assert len(items[0].data) <= 200_000
+
+
+@pytest.mark.parametrize("pack", [raw, *(lambda text, name=name: BEFORE + STREAMS[name](text) for name in STREAMS)])
+def test_without_any_room_a_stream_is_a_gap(pack):
+    items = list(peel(pack(TEXT * 99), ask(budget=Plenty(limit=0))))
+    assert [gap.reason for gap in gaps(items)] == ["expanded"]
 
 
 NOTHING = {
