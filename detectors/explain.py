@@ -140,7 +140,8 @@ def _told(finding: Finding, notes: _Notes) -> Candidate:
 
 def _dropped(view: View, item: Assessment, start: int, end: int, findings: Sequence[Finding]) -> Candidate:
     first, last = view.to_root(start, end)
-    over = next((f for f in findings if f.start < last and f.end > first and f.path == view.path), None)
+    there = [finding for finding in findings if finding.start < last and finding.end > first]
+    over = min(there, key=lambda finding: finding.path != view.path, default=None)
     reasons = item.failed
     if item.verdict != "none":
         unsaid = _AMONG if is_jan(item.shape.digits) or FRACTION in item.failed else _UNSEEN
