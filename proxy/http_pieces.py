@@ -147,10 +147,11 @@ class MovingStream(ResponseHalf):
         if self.request_moves:
             stop = RequestProtocolError(self.stream_id, "refused", ErrorCode.CANCEL)
             yield SendHttp(stop, self.context.server)
-        if not self.response_moves:
+        begun = (self.state_stream_response_body, self.state_done)
+        if self.response_moves or self.server_state in begun:
+            yield from self.cut_response()
+        else:
             yield from self.send_refusal()
-            return
-        yield from self.cut_response()
 
     def cut_response(self) -> CommandGenerator[None]:
         """Ends an answer that is on its way, so that the client cannot take what it has for the whole."""

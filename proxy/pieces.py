@@ -127,7 +127,7 @@ class Pieces:
             if not self._gap and not size and len(self._buffer) >= self._most:
                 self._gap = "piece-too-large"
             if self._gap:
-                return Piece(self, bytes(self._buffer), 0, last=whole, gap=self._gap)
+                return Piece(self, bytes(self._buffer), 0, last=self._ended, gap=self._gap)
             if size or whole:
                 last = whole and not held and size == len(self._buffer)
                 return Piece(self, bytes(self._buffer[:size]), held, last=last, gap="")

@@ -6,6 +6,7 @@ What a client or origin has taken for a whole message must hold no card number, 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import json
 import random
@@ -211,6 +212,37 @@ async def test_a_run_that_cannot_be_cut_is_a_gap(tmp_path, inspector):
     async with boundary(tmp_path, inspector, limits=LIMITS) as running:
         assert status_of(await running.ask(chunked(b"A" * (3 * WINDOW)), seconds=SECONDS)) in (413, 422)
         assert running.origin.requests == []
+
+
+async def test_a_refusal_behind_an_answer_that_has_begun_is_no_second_answer(tmp_path, inspector):
+    """The upstream answers early, with what the lane lets pass uninspected; then the upload leaks."""
+    large = (
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 9000000\r\n\r\n" + b"~" * 200_000
+    )
+
+    async def serve(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(large)
+        with contextlib.suppress(ConnectionError):
+            while await reader.read(65536):
+                pass
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    upstream = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with boundary(tmp_path, inspector, upstream=upstream, limits=LIMITS, on_gap="report") as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port())
+        async with asyncio.timeout(SECONDS):
+            head, _, body = upload(CLEAN + with_number(0), "length").partition(b"\r\n\r\n")
+            writer.write(head + b"\r\n\r\n" + body[:SIZE])
+            got = await reader.readuntil(b"~~~~")
+            writer.write(body[SIZE:])
+            got += await reader.read(-1)
+        writer.close()
+        assert got.count(b"HTTP/1.1 ") == 1
+        assert b"urn:sekisho" not in got
+        assert len(got) < 9_000_000
+    server.close()
 
 
 async def test_trailers_of_an_upload(tmp_path, inspector):

@@ -173,6 +173,19 @@ def test_grpc_messages_come_one_by_one():
     assert pieces.next().gap == "piece-too-large"
 
 
+def test_a_gap_before_the_end_of_a_body_that_is_all_there_is_its_last_piece():
+    """The rest will not come again, nor will its end."""
+    wire = b"\x1f\x8b\x08" + b"\xff" * 200_000
+    pieces = Pieces("", "gzip", LIMITS)
+    pieces.take(wire)
+    pieces.end()
+    piece = pieces.next()
+    assert (piece.gap, piece.last) == ("corrupt-gzip", True)
+    piece.passes()
+    assert piece.out == wire
+    assert pieces.over
+
+
 def test_a_bomb_is_a_gap_before_it_goes_off():
     bomb = gzip.compress(b"\n" * 40_000_000, mtime=0)
     pieces = Pieces("", "gzip", Limits(body=2000, ratio=100))
