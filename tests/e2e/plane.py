@@ -102,6 +102,10 @@ class Plane:
     def port(self, lane: str = "lane") -> int:
         return self.host.addresses[lane][1]
 
+    def kinds(self) -> list[str]:
+        """Of the guard's records, in order."""
+        return [event["kind"] for event in self.audit.events]
+
 
 def policy(base: Path, *lanes: dict[str, Any], **top: Any) -> Policy:
     """A policy of ``lanes``; each is a reverse lane of role logging on a free port unless it says otherwise."""

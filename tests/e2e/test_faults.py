@@ -28,9 +28,8 @@ from detectors.sieve import Sieve
 from proxy import addon, http_client, http_server, workers
 from proxy.audit import RecordingAudit
 from proxy.metrics import RecordingMeter
-from tests.e2e.boundary import boundary
 from tests.e2e.origin import OK, exchange, get, origin, post, read_response, status_of
-from tests.e2e.plane import PAN, until
+from tests.e2e.plane import PAN, boundary, until
 
 SECONDS = 10
 CARD = PAN.encode()

@@ -12,9 +12,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from detectors import Inspector
-from tests.e2e.boundary import boundary
 from tests.e2e.origin import OK, get, status_of, whole
-from tests.e2e.plane import PAN
+from tests.e2e.plane import PAN, boundary
 
 SECONDS = 10
 NOTE = "A-17"

@@ -20,7 +20,7 @@ from proxy.audit import RecordingAudit
 from proxy.guard import Guard
 from proxy.metrics import RecordingMeter
 from tests.e2e.authority import authority, server_context
-from tests.e2e.plane import PAN, plane, policy, until
+from tests.e2e.plane import PAN, boundary, plane, policy, until
 
 MASKED = "411111******1111"
 SECONDS = 10
@@ -83,17 +83,14 @@ async def sinking(handle=echo, **options):
 
 
 @asynccontextmanager
-async def boundary(base, inspector, handle=echo, *, server=(), **lane):
+async def between(base, inspector, handle=echo, *, server=(), **lane):
     """A sink, and the plane in front of it."""
-    top = {name: lane.pop(name) for name in ("mode", "limits") if name in lane}
-    meter, audit = RecordingMeter(), RecordingAudit()
-    async with sinking(handle, **dict(server)) as sink:
-        guard = Guard(
-            policy=policy(base, {"upstream": sink.url, **lane}, **top), inspector=inspector, meter=meter, audit=audit
-        )
-        async with plane(guard, meter) as running:
-            running.sink, running.audit = sink, audit
-            yield running
+    async with (
+        sinking(handle, **dict(server)) as sink,
+        boundary(base, inspector, upstream=sink.url, **lane) as running,
+    ):
+        running.sink = sink
+        yield running
 
 
 def calling(running, path="/feed", **options):
@@ -134,7 +131,7 @@ def whole(message):
 
 @pytest.mark.parametrize("compression", ["deflate", None])
 async def test_clean_messages_are_unharmed(tmp_path, inspector, compression):
-    async with boundary(tmp_path, inspector) as running:
+    async with between(tmp_path, inspector) as running:
         async with asyncio.timeout(SECONDS), calling(running, compression=compression) as client:
             for message in MESSAGES.values():
                 await client.send(message)
@@ -173,7 +170,7 @@ async def leak(connection, name):
 @pytest.mark.parametrize("compression", ["deflate", None])
 @pytest.mark.parametrize("name", LEAKS)
 async def test_a_leaking_client_is_closed(tmp_path, inspector, name, compression):
-    async with boundary(tmp_path, inspector) as running:
+    async with between(tmp_path, inspector) as running:
         async with calling(running, compression=compression) as client:
             await client.send(ORDER)
             assert await client.recv() == ORDER
@@ -198,7 +195,7 @@ async def test_a_leaking_server_is_closed(tmp_path, inspector, name):
         async for message in connection:
             sink.heard.append(message)
 
-    async with boundary(tmp_path, inspector, handle) as running:
+    async with between(tmp_path, inspector, handle) as running:
         async with calling(running) as client:
             heard = [ORDER]
             assert [await client.recv()] == heard
@@ -209,7 +206,7 @@ async def test_a_leaking_server_is_closed(tmp_path, inspector, name):
 
 
 async def test_what_is_said_before_a_leak_has_passed_and_nothing_after_it(tmp_path, inspector):
-    async with boundary(tmp_path, inspector) as running:
+    async with between(tmp_path, inspector) as running:
         async with calling(running) as client:
             for message in ("one", "two", LEAK, "three"):
                 await client.send(message)
@@ -232,7 +229,7 @@ async def test_redaction_both_ways(tmp_path, inspector, said, arrives):
             sink.heard.append(message)
             await connection.send(said)
 
-    async with boundary(tmp_path, inspector, handle, on_violation="redact") as running:
+    async with between(tmp_path, inspector, handle, on_violation="redact") as running:
         async with asyncio.timeout(SECONDS), calling(running) as client:
             await client.send(said)
             assert await client.recv() == arrives
@@ -246,7 +243,7 @@ async def test_redaction_both_ways(tmp_path, inspector, said, arrives):
 
 
 async def test_monitor_mode_delivers_and_records(tmp_path, inspector):
-    async with boundary(tmp_path, inspector, mode="monitor") as running:
+    async with between(tmp_path, inspector, mode="monitor") as running:
         async with asyncio.timeout(SECONDS), calling(running) as client:
             await client.send(LEAK)
             assert await client.recv() == LEAK
@@ -264,7 +261,7 @@ async def test_monitor_mode_delivers_and_records(tmp_path, inspector):
 
 
 async def test_the_handshake_is_inspected(tmp_path, inspector):
-    async with boundary(tmp_path, inspector) as running:
+    async with between(tmp_path, inspector) as running:
         for options in ({"path": f"/feed/{PAN}"}, {"subprotocols": [f"card.{PAN}"]}):
             with pytest.raises(InvalidStatus) as refused:
                 await calling(running, **options)
@@ -276,7 +273,7 @@ async def test_the_answer_to_the_handshake_is_inspected(tmp_path, inspector):
     def answer(_connection, _request, response):
         response.headers["X-Note"] = PAN
 
-    async with boundary(tmp_path, inspector, server={"process_response": answer}) as running:
+    async with between(tmp_path, inspector, server={"process_response": answer}) as running:
         with pytest.raises(InvalidStatus) as refused:
             await calling(running)
         assert refused.value.response.status_code == 403
@@ -287,7 +284,7 @@ async def test_a_server_may_decline(tmp_path, inspector):
     def decline(connection, _request):
         return connection.respond(401, "who are you?")
 
-    async with boundary(tmp_path, inspector, server={"process_request": decline}) as running:
+    async with between(tmp_path, inspector, server={"process_request": decline}) as running:
         with pytest.raises(InvalidStatus) as declined:
             await calling(running)
         assert declined.value.response.status_code == 401
@@ -297,7 +294,7 @@ async def test_a_server_may_decline(tmp_path, inspector):
 async def test_a_subprotocol_is_agreed_on(tmp_path, inspector):
     offered = ["graphql-ws", "graphql-transport-ws"]
     async with (
-        boundary(tmp_path, inspector, server={"subprotocols": offered[1:]}) as running,
+        between(tmp_path, inspector, server={"subprotocols": offered[1:]}) as running,
         calling(running, subprotocols=offered) as client,
     ):
         assert client.subprotocol == "graphql-transport-ws"
@@ -351,7 +348,7 @@ async def test_in_a_tunnel_that_is_read(tmp_path, inspector):
 
 async def test_a_lane_that_closes_says_so(tmp_path, inspector):
     """Both ends are told, and the connection is over before the grace period is."""
-    async with boundary(tmp_path, inspector) as running, calling(running) as client:
+    async with between(tmp_path, inspector) as running, calling(running) as client:
         await client.send(ORDER)
         assert await client.recv() == ORDER
         drained = asyncio.create_task(running.host.drain(60))
@@ -400,7 +397,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 async def test_an_inspector_that_fails(tmp_path, inspector, fault):
-    async with boundary(tmp_path, Faulty(inspector, fault)) as running:
+    async with between(tmp_path, Faulty(inspector, fault)) as running:
         async with calling(running) as client:
             await client.send(ORDER)
             assert await told(client) == (1011, "message not inspected")
@@ -413,7 +410,7 @@ async def test_an_inspector_that_fails(tmp_path, inspector, fault):
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 async def test_an_inspector_that_fails_in_monitor_mode(tmp_path, inspector, fault):
-    async with boundary(tmp_path, Faulty(inspector, fault), mode="monitor") as running:
+    async with between(tmp_path, Faulty(inspector, fault), mode="monitor") as running:
         async with asyncio.timeout(SECONDS), calling(running) as client:
             await client.send(ORDER)
             assert await client.recv() == ORDER
@@ -421,7 +418,7 @@ async def test_an_inspector_that_fails_in_monitor_mode(tmp_path, inspector, faul
 
 
 async def test_a_record_that_cannot_be_written(tmp_path, inspector):
-    async with boundary(tmp_path, inspector, on_violation="redact") as running:
+    async with between(tmp_path, inspector, on_violation="redact") as running:
         running.audit.error = OSError("full")
         async with calling(running) as client:
             await client.send(LEAK)
