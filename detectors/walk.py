@@ -273,17 +273,18 @@ class Walk:
         by_kind = hits.behind(len(label)) if hits is not None else {}
         digits = hits.digits(len(label)) if hits is not None and team is None else []
         weak = hopeless(view.data, label, digits, self._purse)
-        wanted = sorted({end for ends in (*by_kind.values(), team or ()) for end in ends})
+        unasked = "markup" if view.data[:64].lstrip().startswith(b"<") else ""  # tags between digits are no values
+        wanted = sorted({end for kind, ends in by_kind.items() if kind != unasked for end in ends} | set(team or ()))
         ask = replace(self._ask(view, wanted), digits=tuple(digits), hopeless=tuple(sorted(weak)))
         known = len(self.findings)
-        structures = list(structures_of(view, by_kind)) if structured else []
+        structures = list(structures_of(view, by_kind)) if structured and (wanted or team is not None) else []
         if "split" in by_kind or (RECOGNIZE in by_kind and len(view.data) <= _SMALL):
             for number, places in in_pieces(view, structures, by_kind.get("split", ()), self._ask):
                 self.findings.append(self._recognition.joined(number, places))
         for structure in structures:
             spans = list(self._children(view, structure(view.data, ask)))
             claimed += spans if structure is not lines.peel else ()  # text still, and read as such with what is around
-            self._beside(view, structure, known)
+            self._beside(view, structure, known, wanted if structure is lines.peel else None)
         taken = Cover(claimed)
         across = {"markup", *(("html",) if b"&#" in view.data else ())}  # what a structure takes for its own marks
         free = {kind: [end for end in ends if kind in across or end not in taken] for kind, ends in by_kind.items()}

@@ -88,7 +88,7 @@ def _places(lines: list[re.Match[bytes]]) -> Iterator[tuple[str, str, re.Match[b
 
 
 def peel(data: bytes, ask: Ask) -> Iterator[Peel | Gap]:
-    """The values of each block that was asked for."""
+    """The values of each block that were asked for: near a hit, or by their names in the block around one."""
     done = 0
     for hit in ask.hits or (m.end() for m in _ANY_LINE.finditer(data)):
         ask.budget.check_time()
@@ -101,7 +101,8 @@ def peel(data: bytes, ask: Ask) -> Iterator[Peel | Gap]:
         for n, (path, name, line) in enumerate(_places(lines)):
             start, end = line.span(4 if line[4] is not None else 5)
             end = start + len(data[start:end].rstrip())
-            if start < end and near(line.start(), end, ask.hits):
+            wanted = ask.named(name) if ask.named is not None else near(line.start(), end, ask.hits)
+            if start < end and wanted:
                 key = _told(lines[max(0, n - 1) : n + 2]) if name.lower().encode() in SAYS_NOTHING else ""
                 yield Peel("", data[start:end], side_by_side(start, end), path, key or name)
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from detectors.decoders.lines import peel
@@ -69,3 +71,9 @@ def test_a_value_is_put_back_where_it_stood():
     one, two = peels(peel(text, ask()))
     assert one.hook.locate(0, 3) == (4, 7)
     assert two.hook.locate(0, 3) == (12, 15)
+
+
+def test_what_stands_beside_is_looked_for_in_the_block_only():
+    text = b"code: 1\n" * 200 + f"card: {N}\ncode: 123\nother: 5\n".encode() + b"code: 2\n" * 200
+    asked = replace(ask("", 1620), named=lambda name: name == "code")
+    assert len(peels(peel(text, asked))) < 140
