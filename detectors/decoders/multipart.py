@@ -83,12 +83,10 @@ class _Part:
         self.headers: list[tuple[str, int, int]] = [
             (header[1].decode("ascii").lower(), *header.span(2)) for header in _HEADER.finditer(data, start, body)
         ]
-        self.values: dict[str, str] = {}
+        values: dict[str, dict[str, None]] = {}
         for name, a, b in self.headers:  # a field twice: all its values, for nobody knows which one counts
-            value = data[a:b].decode("utf-8", "replace").strip()
-            known = self.values.setdefault(name, value)
-            if value not in known:
-                self.values[name] = f"{known}, {value}"
+            values.setdefault(name, {})[data[a:b].decode("utf-8", "replace").strip()] = None
+        self.values = {name: ", ".join(told) for name, told in values.items()}
         self.parameters = [
             (parameter[1].lower(), *parameter.span(parameter.lastindex or 2))
             for name, a, b in self.headers

@@ -110,6 +110,8 @@ FLOODS = {
     "attributes": b"<a " + b"b='1' " * 120_000 + b"cvv='123'/>",
     "entities": b"<!ENTITY " * 80_000,
     "parts": PART * 12_000 + b"--x--",
+    "one header field": PART.replace(b"\r\n\r\n", b"\r\n" + b"".join(b"X: %d\r\n" % n for n in range(60_000)) + b"\r\n")
+    + b"--x--",
     "escape sequences": "あ".encode() + b"4\x1b(B" * 150_000,
     "frames": b"\0\0\0\0\0" * 150_000,
     "percent signs": b"%34%31" * 100_000,
@@ -120,7 +122,11 @@ FLOODS = {
 def test_floods_of_beginnings_end(inspector, name):
     """Whatever is found: each is read to its end or is a gap, in little more memory than it takes itself."""
     body = FLOODS[name]
-    kinds = {"parts": "multipart/form-data; boundary=x", "frames": "application/grpc"}
+    kinds = {
+        "one header field": "multipart/form-data; boundary=x",
+        "parts": "multipart/form-data; boundary=x",
+        "frames": "application/grpc",
+    }
     tracemalloc.start()
     try:
         result = inspector.inspect(body + N, kinds.get(name, ""), limits=LIMITS)
