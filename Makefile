@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # One virtual environment: two pips at work in it at once (make -j) would break it.
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo run test lint format types bench score fuzz check clean
+.PHONY: help dashboards demo run test lint format types bench score fuzz check clean
 
 help:
 	@echo "make demo     the whole story on this machine, in one minute (MODE=monitor: the same without enforcement)"
@@ -22,6 +22,7 @@ help:
 	@echo "make lint     ruff, and the formatter's check          make format   mend what ruff can"
 	@echo "make types    mypy --strict                            make bench    the benchmarks"
 	@echo "make fuzz     the detectors' properties with EXAMPLES=2000 fresh examples, then SECONDS_OF_FUZZ=60 of atheris"
+	@echo "make dashboards  deploy/grafana/dashboards, anew"
 	@echo "make score    recall and false alarms of the detectors, by group, beside Presidio's and a plain regex's"
 
 demo: $(VENV)/.runtime
@@ -56,6 +57,9 @@ fuzz: $(VENV)/.test
 	@SEKISHO_FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -q tests/detectors/properties $(ARGS)
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(PIP) atheris
 	@$(BIN)/python fuzz/inspect_bytes.py -max_total_time=$(SECONDS_OF_FUZZ)
+
+dashboards: $(VENV)/.test
+	@$(BIN)/python -m deploy.grafana.dashboards
 
 score: $(VENV)/.test
 	@$(BIN)/python -m tests.corpus.score
