@@ -24,7 +24,10 @@ GAUGES = frozenset(row.name for row in SERIES if row.type == "gauge")
 LEAST = frozenset(row.name for row in SERIES if row.least)
 WHOLE = frozenset(row.name.removesuffix("_total") for row in SERIES if row.whole)
 MOMENTS = frozenset(
-    {"process_start_time_seconds", *(row.name for row in SERIES if row.name.endswith("_timestamp_seconds"))}
+    {
+        "process_start_time_seconds",
+        *(row.name for row in SERIES if row.name.endswith("_timestamp_seconds") and not row.least),
+    }
 )
 
 

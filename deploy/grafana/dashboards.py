@@ -155,7 +155,7 @@ def _what(board: Dashboard) -> Dashboard:
 
 
 def _coverage(board: Dashboard) -> Dashboard:
-    probe = f"max by (lane) ({PROBE}) or sum by (lane) ({CONNECTIONS}) * 0 - 1"
+    probe = f"min by (lane) ({PROBE}) or sum by (lane) ({series('sekisho_lane_monitored')}) * 0 - 1"
     return (
         board.with_row(Row("How far does the sight reach?"))
         .with_panel(
@@ -190,8 +190,8 @@ def _coverage(board: Dashboard) -> Dashboard:
                 "Probe",
                 probe,
                 {"lane": "lane", "Value": "probe"},
-                says="Whether the last synthetic card number was stopped.",
-                shown=words({"1": ("stopped", GOOD), "0": ("NOT stopped", BAD), "-1": ("no probe", "blue")}),
+                says="Whether the last synthetic card number was treated as the policy says.",
+                shown=words({"1": ("passed", GOOD), "0": ("FAILED", BAD), "-1": ("not yet", "blue")}),
                 span=6,
             )
         )

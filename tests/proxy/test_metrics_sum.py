@@ -110,3 +110,13 @@ def test_a_process_that_has_ended_leaves_its_counters_and_no_gauge():
     assert of(page, "sekisho_messages_total") == [4]
     assert sorted(of(page, "sekisho_connections")) == [0, 2]
     assert added(left, {}) == added({}, left)
+
+
+def test_the_probes_of_a_process_that_has_ended_are_forgotten():
+    """The first of several workers' moments is told: one that stands still for ever would look like a lane unprobed."""
+    ended, working = meter(), meter()
+    ended.probe("gmo", 1_800_000_000.0, success=False)
+    working.probe("gmo", 1_800_000_600.0, success=True)
+    page, _ = meter().render("", [lasting(over_the_wire(ended)), over_the_wire(working)])
+    assert of(page, "sekisho_probe_timestamp_seconds") == [1_800_000_600.0]
+    assert of(page, "sekisho_probe_success") == [1.0]

@@ -79,10 +79,9 @@ SEARCH_ARCHIVE = {"job": "sekisho", "lane": "search", "reason": "archive"}
 READ = f'sekisho_inspected_bytes_total{{{BOTH},lane="search",direction="request"}}'
 UNREAD = f'sekisho_uninspected_bytes_total{{{BOTH},lane="search",direction="request",reason="archive"}}'
 SEARCH = {"job": "sekisho", "lane": "search"}
-REQUESTS = f'sekisho_messages_total{{{BOTH},lane="gmo",role="payment-gateway",direction="request",protocol="http",verdict="allow"}}'
-OPEN = f'sekisho_connections{{{BOTH},lane="gmo"}}'
-GMO = {"job": "sekisho", "lane": "gmo"}
 MONITORED = f'sekisho_lane_monitored{{{BOTH},lane="gmo"}}'
+REQUESTS = f'sekisho_messages_total{{{BOTH},lane="gmo",role="payment-gateway",direction="request",protocol="http",verdict="allow"}}'
+GMO = {"job": "sekisho", "lane": "gmo"}
 ENDS = f'sekisho_suppression_expiry_timestamp_seconds{{{BOTH},lane="gmo",entity="PAN"}}'
 DAY = 86_400
 
@@ -105,29 +104,37 @@ COVERAGE = [
     Case(
         "SekishoLaneSilent",
         "after-hours-of-traffic",
-        {OPEN: "0x300", REQUESTS: "0+1x200 200x100"},
+        {MONITORED: "0x300", REQUESTS: "0+1x200 200x100"},
         {100: [], 220: [], 245: [GMO]},
     ),
     Case(
         "SekishoLaneSilent",
         "its-series-lost-in-a-restart",
-        {OPEN: "0x300", REQUESTS: "0+1x200 stale"},
+        {MONITORED: "0x300", REQUESTS: "0+1x200 stale"},
         {220: [], 245: [GMO]},
     ),
     Case(
         "SekishoLaneSilent",
         "at-an-hour-that-was-quiet-yesterday-too",
-        {OPEN: f"0x{YESTERDAY + 120}", REQUESTS: f"0+0x600 0+1x300 300x{YESTERDAY - 780}"},
+        {MONITORED: f"0x{YESTERDAY + 120}", REQUESTS: f"0+0x600 0+1x300 300x{YESTERDAY - 780}"},
         {700: [], YESTERDAY + 60: []},
     ),
     Case(
         "SekishoLaneSilent",
         "at-an-hour-at-which-it-talked-yesterday",
-        {OPEN: f"0x{YESTERDAY + 200}", REQUESTS: f"0x30 0+1x170 200x{YESTERDAY}"},
+        {MONITORED: f"0x{YESTERDAY + 200}", REQUESTS: f"0x30 0+1x170 200x{YESTERDAY}"},
         {500: [], YESTERDAY + 110: [GMO]},
     ),
-    Case("SekishoLaneSilent", "it-never-talked", {OPEN: "0x300", REQUESTS: "0x300"}, {60: [], 290: []}),
-    Case("SekishoLaneSilent", "now-and-then", {OPEN: "0x600", REQUESTS: "0+0x59 1+0x59 2+0x400"}, {250: [], 500: []}),
+    Case(
+        "SekishoLaneSilent",
+        "taken-from-the-policy",
+        {MONITORED: "0x200 stale", REQUESTS: "0+1x200 200x100"},
+        {100: [], 220: [], 245: []},
+    ),
+    Case("SekishoLaneSilent", "it-never-talked", {MONITORED: "0x300", REQUESTS: "0x300"}, {60: [], 290: []}),
+    Case(
+        "SekishoLaneSilent", "now-and-then", {MONITORED: "0x600", REQUESTS: "0+0x59 1+0x59 2+0x400"}, {250: [], 500: []}
+    ),
     Case("SekishoMonitorMode", "left-on", {MONITORED: "0x10 1x90"}, {60: [], 75: [ONE | {"lane": "gmo"}]}),
     Case("SekishoMonitorMode", "for-a-while", {MONITORED: "0x10 1x50 0x60"}, {60: [], 75: [], 110: []}),
     Case("SekishoMonitorMode", "enforced", {MONITORED: "0x120"}, {110: []}),
@@ -189,23 +196,32 @@ SIDECAR = [
 
 PROBED = f'sekisho_probe_success{{{BOTH},lane="gmo"}}'
 PROBED_AT = f'sekisho_probe_timestamp_seconds{{{BOTH},lane="gmo"}}'
-OTHER = f'sekisho_connections{{{BOTH},lane="front"}}'
+OTHER = f'sekisho_lane_monitored{{{BOTH},lane="front"}}'
 ON_GMO = [ONE | {"lane": "gmo"}]
 
 PROBE = [
-    Case("SekishoProbeFailing", "not-stopped", {PROBED: "1x10 0x10 1x10"}, {10: [], 11: ON_GMO, 22: []}),
-    Case("SekishoProbeFailing", "before-there-is-a-probe", {OPEN: "0x30"}, {20: []}),
-    Case("SekishoProbeAbsent", "stuck", {OPEN: "0x60", PROBED_AT: "0+60x20 1200x40"}, {30: [], 40: ON_GMO}),
+    Case(
+        "SekishoProbeFailing",
+        "not-stopped",
+        {MONITORED: "0x40", PROBED: "1x10 0x10 1x10"},
+        {10: [], 11: ON_GMO, 22: []},
+    ),
+    Case("SekishoProbeFailing", "gone-with-its-lane", {MONITORED: "0x9 stale", PROBED: "1x10 0x10"}, {11: [], 15: []}),
+    Case("SekishoProbeFailing", "before-there-is-a-probe", {MONITORED: "0x30"}, {20: []}),
+    Case("SekishoProbeAbsent", "stuck", {MONITORED: "0x60", PROBED_AT: "0+60x20 1200x40"}, {30: [], 40: ON_GMO}),
     Case(
         "SekishoProbeAbsent",
         "gone-from-a-lane-that-is-served",
-        {OPEN: "0x60", OTHER: "0x60", PROBED_AT: "0+60x20 stale"},
+        {MONITORED: "0x60", OTHER: "0x60", PROBED_AT: "0+60x20 stale"},
         {20: [], 24: ON_GMO, 60: ON_GMO},
     ),
     Case(
-        "SekishoProbeAbsent", "gone-with-its-lane", {OPEN: "0x20 stale", PROBED_AT: "0+60x20 stale"}, {24: [], 60: []}
+        "SekishoProbeAbsent",
+        "gone-with-its-lane",
+        {MONITORED: "0x20 stale", PROBED_AT: "0+60x20 1200x40"},
+        {24: [], 60: []},
     ),
-    Case("SekishoProbeAbsent", "before-there-is-a-probe", {OPEN: "0x60", OTHER: "0x60"}, {20: [], 60: []}),
+    Case("SekishoProbeAbsent", "before-there-is-a-probe", {MONITORED: "0x60", OTHER: "0x60"}, {20: [], 60: []}),
 ]
 
 CASES = [*CARD_DATA, *COVERAGE, *SIDECAR, *PROBE]
