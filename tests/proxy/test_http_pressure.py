@@ -98,3 +98,37 @@ async def test_an_http1_upstream_that_reads_nothing_leaves_the_others(tmp_path):
         release.set()
         assert (await large).status == 200
         assert handler.seat.clogged == set()
+
+
+async def test_an_http1_upstream_is_read_no_faster_than_an_http2_client_reads(tmp_path):
+    """The client's window is closed: the upstream's answer waits in the upstream's own socket."""
+    line = b'{"event": "paid"}\n'
+    body = line * 1_000_000
+
+    async def serve(reader, writer):
+        head = await reader.readuntil(b"\r\n\r\n")
+        if head.startswith(b"PRI"):
+            writer.write(OK)
+            return
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body))
+        for at in range(0, len(body), 65536):
+            writer.write(body[at : at + 65536])
+            await writer.drain()
+        await reader.read()
+
+    async with serving(serve) as url, asking_of(tmp_path, url, limits={"body": "64kB"}) as (running, asking):
+        asking.acknowledges = False
+        found = await asking.ask("/", wait=False)
+        await asking.until(lambda: len(found.body) >= 65535)
+        (handler,) = running.host.listeners.connections.values()
+        await until(lambda: handler.seat.full)
+        for _ in range(20):
+            await asyncio.sleep(0.01)
+            assert handler.layer._kept() < 1_500_000
+        asking.acknowledges = True
+        asking.h2.increment_flow_control_window(2**24)
+        asking.h2.increment_flow_control_window(2**24, 1)
+        asking.flush()
+        await asking.until(lambda: found.over, 30)
+        assert found.body == body
+        assert handler.seat.full == set()

@@ -33,7 +33,8 @@ async def two_lane(
 @asynccontextmanager
 async def asking_of(base: Path, url: str, **options: Any) -> AsyncIterator[tuple[Plane, Client]]:
     """A lane to ``url`` under a scripted guard, and a client with prior knowledge on it."""
-    guard = ScriptedGuard(policy(base, {"upstream": url, **options}))
+    top = {name: options.pop(name) for name in ("mode", "limits") if name in options}
+    guard = ScriptedGuard(policy(base, {"upstream": url, **options}, **top))
     async with plane(guard) as running, client(running.port()) as asking:
         yield running, asking
 
