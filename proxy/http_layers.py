@@ -104,8 +104,10 @@ class LaneHttpLayer(HttpLayer):
         else:
             yield from super()._handle_event(event)
         server = self.connections[self.context.client]
-        if isinstance(server, LaneServerTwo) and not isinstance(event, events.DataReceived):
-            yield from self._replenish(server)
+        if isinstance(server, LaneServerTwo):
+            if not isinstance(event, events.DataReceived):
+                yield from self._replenish(server)
+            yield from self._flush()
 
     def _serve(self, *, two: bool) -> CommandGenerator[None]:
         context = self.context.fork()
@@ -243,6 +245,14 @@ class LaneHttpLayer(HttpLayer):
                     self.seat.full.add(upstream)
                 else:
                     self.seat.full.discard(upstream)
+
+    def _flush(self) -> CommandGenerator[None]:
+        """Writes what an event has led to, each connection's in one piece."""
+        ends: list[tuple[Connection, Layer | None]] = [(self.context.client, self.connections[self.context.client])]
+        ends += [(upstream, client.end) for upstream, client in self._upstreams.items()]
+        for connection, end in ends:
+            if isinstance(end, LaneTwo) and end.h2_conn.unsent:
+                yield from self.event_to_child(self.connections[connection], Credit(()))
 
     def _towards(self, stream_id: int) -> tuple[LaneTwo | None, Connection | None]:
         stream = self.streams.get(stream_id)

@@ -105,7 +105,7 @@ class LaneTwo(Http2Connection):
         elif isinstance(event, events.ConnectionClosed):
             yield from self.finish("")
         if not self._ended:
-            yield from self._flush()
+            yield from () if isinstance(event, HttpEvent) else self._flush()  # the layer has more to say
             yield from self._sweep()
             if self.going and not self._open:
                 yield from self.finish("")
@@ -299,10 +299,10 @@ class LaneTwo(Http2Connection):
         self._ended = True
         if word:
             self.refused(word)
+            code = ErrorCodes.ENHANCE_YOUR_CALM if word == "flood" else ErrorCodes.PROTOCOL_ERROR
             if self.h2_conn.state_machine.state is not ConnectionState.CLOSED:  # or the engine has said so itself
-                flood = word == "flood"
-                self.h2_conn.close_connection(ErrorCodes.ENHANCE_YOUR_CALM if flood else ErrorCodes.PROTOCOL_ERROR)
-            yield from self._flush()
+                self.h2_conn.close_connection(code)
+        yield from self._flush()
         for wire in list(self._clocks):
             yield from self.stop_clock(wire)
         yield from self.hang_up(word)

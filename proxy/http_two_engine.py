@@ -88,6 +88,11 @@ class BoundedH2(BufferedH2Connection):
         self.encoder.header_table_size = min(self.encoder.header_table_size, TABLE_BYTES)
         return found
 
+    @property
+    def unsent(self) -> bool:
+        """Whether frames have been made that ``data_to_send`` has not given out."""
+        return bool(self._data_to_send)
+
     def queued(self, stream_id: int) -> int:
         """Bytes of a stream that wait for the peer's window."""
         return sum(len(chunk.data) for chunk in self.stream_buffers.get(stream_id, ()))
