@@ -84,14 +84,16 @@ class Gate:
         self._meter = meter
 
     def head(self, flow: http.HTTPFlow, lane: Lane) -> Awaitable[None] | None:
-        """Before a client is told to send the body that it holds back (``Expect``). The whole request is asked about
-        when it is there; so nothing is said now where only that could be judged, or where nothing is refused."""
+        """Before a client is told to send the body that it holds back (``Expect``). The whole request is asked about,
+        and counted, when it is there; so nothing is said now where only that can be judged, or nothing is refused."""
         route, gap = self._route(lane, flow, "request")
-        if route.mode == "monitor" or route.role == "payment-gateway" or is_gmo_host(flow.request.host):
+        by_body = route.role == "payment-gateway" or is_gmo_host(flow.request.host)
+        if by_body or route.mode == "monitor" or route.on_violation == "report":
             marks.set_passed(flow, "request")
             return None
+        route, seal = unsealed(route, flow.request, gap)
         message = request_message(flow.request, self._context(route, flow, gap, lane))
-        return self._ask(message, partial(carry_out, flow, message))
+        return self._ask(replace(message, moving=True), partial(carry_out, flow, message, seal=seal))
 
     def request(self, flow: http.HTTPFlow, lane: Lane) -> Awaitable[None] | None:
         """Before a request is forwarded."""

@@ -320,6 +320,15 @@ async def test_a_redacted_head_is_redacted_once(tmp_path, inspector):
         assert running.kinds() == ["retention"]
 
 
+async def test_a_sealed_head_is_blocked_instead_of_redacted(tmp_path, inspector):
+    """As boto3 sends it: with a signature over its header fields."""
+    sealed = ("Authorization: AWS4-HMAC-SHA256 Credential=a, Signature=b", f"X-Note: {PAN}")
+    async with boundary(tmp_path, inspector, on_violation="redact") as running, connected(running) as (say, hear):
+        say(request("PUT /a HTTP/1.1", "Expect: 100-continue", *sealed, "Content-Length: 4"))
+        assert status_of(await hear()) == 403
+        assert (running.kinds(), running.origin.connections) == (["retention"], 0)
+
+
 async def test_monitor_mode_records_a_request_that_expects_once(tmp_path, inspector):
     async with boundary(tmp_path, inspector, mode="monitor") as running, connected(running) as (say, hear):
         say(sized("POST /a HTTP/1.1", NOTE, "Expect: 100-continue", f"X-Note: {PAN}"))

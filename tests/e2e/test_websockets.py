@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
+import threading
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -16,6 +17,7 @@ from websockets.frames import Opcode
 from websockets.protocol import State
 
 from detectors import Inspection, Inspector
+from proxy import addon
 from proxy.audit import RecordingAudit
 from proxy.guard import Guard
 from proxy.metrics import RecordingMeter
@@ -415,6 +417,19 @@ async def test_an_inspector_that_fails_in_monitor_mode(tmp_path, inspector, faul
             await client.send(ORDER)
             assert await client.recv() == ORDER
         assert [event["kind"] for event in running.audit.events] == ["failure", "failure"]
+
+
+async def test_an_inspector_that_hangs(tmp_path, inspector, monkeypatch):
+    monkeypatch.setattr(addon, "GRACE_SECONDS", 0.2)
+    over = threading.Event()
+    async with between(tmp_path, Faulty(inspector, over.wait), limits={"inspect_seconds": 0.2}) as running:
+        async with calling(running) as client:
+            await client.send(ORDER)
+            assert await told(client) == (1011, "message not inspected")
+        await settled(running)
+        over.set()
+        assert running.sink.heard == []
+        assert running.meter.named("internal_error") == [("timeout",)]
 
 
 async def test_a_record_that_cannot_be_written(tmp_path, inspector):

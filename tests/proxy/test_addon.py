@@ -299,3 +299,22 @@ async def test_a_meter_that_fails_refuses_nothing(made):
 def test_what_may_grow_large_is_heavy(size, limits, heavy):
     route = Route("lane", "logging", limits=limits)
     assert is_heavy(request_message(flow(b"x" * size).request, Context(route))) is heavy
+
+
+@pytest.mark.parametrize(
+    ("row", "mode", "asked"),
+    [
+        ({}, "enforce", 1),
+        ({"on_violation": "redact"}, "enforce", 1),
+        ({"on_violation": "report"}, "enforce", 0),
+        ({"role": "payment-gateway"}, "enforce", 0),
+        ({}, "monitor", 0),
+    ],
+)
+async def test_a_head_is_asked_about_where_it_can_be_refused(made, row, mode, asked):
+    """And is no message of its own to the counters: the whole request will be."""
+    gate, guard, lane = made(row, mode)
+    found = flow(None)
+    await settle(gate.head(found, lane))
+    assert marks.take_passed(found, "request")
+    assert [message.moving for message in guard.asked] == [True] * asked
