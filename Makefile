@@ -5,6 +5,7 @@ POLICY ?= deploy/sekisho.yaml
 ARGS ?=
 EXAMPLES ?= 2000
 SECONDS_OF_FUZZ ?= 60
+MINUTES ?= 10
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,7 +14,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # One virtual environment: two pips at work in it at once (make -j) would break it.
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help dashboards demo run test lint format types bench score fuzz check clean
+.PHONY: help dashboards demo run test lint format types bench soak score fuzz check clean
 
 help:
 	@echo "make demo     the whole story on this machine, in one minute (MODE=monitor: the same without enforcement)"
@@ -21,6 +22,7 @@ help:
 	@echo "make test     the test suite (ARGS=... goes to pytest)"
 	@echo "make lint     ruff, and the formatter's check          make format   mend what ruff can"
 	@echo "make types    mypy --strict                            make bench    the benchmarks"
+	@echo "make soak     MINUTES=10 of mixed traffic with faults: leaks, false blocks, lost messages, memory"
 	@echo "make fuzz     the detectors' properties with EXAMPLES=2000 fresh examples, then SECONDS_OF_FUZZ=60 of atheris"
 	@echo "make dashboards  deploy/grafana/dashboards, anew"
 	@echo "make score    recall and false alarms of the detectors, by group, beside Presidio's and a plain regex's"
@@ -51,6 +53,9 @@ types: $(VENV)/.lint
 
 bench: $(VENV)/.test
 	@$(BIN)/python benchmarks/http_throughput.py $(ARGS)
+
+soak: $(VENV)/.test
+	@$(BIN)/python benchmarks/soak.py --minutes $(MINUTES) $(ARGS)
 
 # More examples of the properties, drawn anew, then a coverage-guided minute; atheris is not part of the test set.
 fuzz: $(VENV)/.test
