@@ -14,15 +14,16 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # One virtual environment: two pips at work in it at once (make -j) would break it.
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help dashboards demo run test lint format types bench soak score fuzz check clean
+.PHONY: help dashboards demo run test lint format types bench bench-inspect soak score fuzz check clean
 
 help:
 	@echo "make demo     the whole story on this machine, in one minute (MODE=monitor: the same without enforcement)"
 	@echo "make run      the sidecar, with POLICY=deploy/sekisho.yaml"
 	@echo "make test     the test suite (ARGS=... goes to pytest)"
 	@echo "make lint     ruff, and the formatter's check          make format   mend what ruff can"
-	@echo "make types    mypy --strict                            make bench    the benchmarks"
+	@echo "make types    mypy --strict                            make bench    requests per second, beside others"
 	@echo "make soak     MINUTES=10 of mixed traffic with faults: leaks, false blocks, lost messages, memory"
+	@echo "make bench-inspect   what an inspection costs, beside others and at its worst"
 	@echo "make fuzz     the detectors' properties with EXAMPLES=2000 fresh examples, then SECONDS_OF_FUZZ=60 of atheris"
 	@echo "make dashboards  deploy/grafana/dashboards, anew"
 	@echo "make score    recall and false alarms of the detectors, by group, beside Presidio's and a plain regex's"
@@ -56,6 +57,9 @@ bench: $(VENV)/.test
 
 soak: $(VENV)/.test
 	@$(BIN)/python benchmarks/soak.py --minutes $(MINUTES) $(ARGS)
+
+bench-inspect: $(VENV)/.test
+	@$(BIN)/python benchmarks/inspect_bodies.py $(ARGS)
 
 # More examples of the properties, drawn anew, then a coverage-guided minute; atheris is not part of the test set.
 fuzz: $(VENV)/.test

@@ -1,0 +1,210 @@
+"""What an inspection costs: beside Presidio's card recognizer and a bare Hyperscan scan, by size, by depth, at worst.
+
+One process, one core; each figure is the best of several runs of processor time. Run it from the Makefile
+(``make bench-inspect``) or as ``python benchmarks/inspect_bodies.py --plot docs/inspect.svg --json figures.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import bz2
+import gzip
+import json
+import lzma
+import resource
+import subprocess
+import sys
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+
+import brotli  # noqa: E402 - needs the path
+import hyperscan  # noqa: E402
+import plot  # noqa: E402
+import traffic  # noqa: E402
+import zstandard  # noqa: E402
+from presidio_analyzer.predefined_recognizers import CreditCardRecognizer  # noqa: E402
+
+from detectors import Inspector  # noqa: E402
+from detectors.patterns import PATTERNS  # noqa: E402
+
+MB = 1024 * 1024
+NUMBER = b"4111111111111111"  # a published test number
+PROSE = b"Nobody in the village ever knew why the fox had to jump over the dog, and nobody dared to ask it again. "
+ATTACK_BYTES = 8 * MB
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measurement. ``aim`` is what it shall be; with ``>=`` or ``<=``."""
+
+    what: str
+    value: float
+    unit: str
+    aim: str = ""
+
+    @property
+    def met(self) -> bool | None:
+        """Whether it is; ``None`` if nothing was aimed at."""
+        sign, _, bound = self.aim.partition(" ")
+        return None if not self.aim else self.value >= float(bound) if sign == ">=" else self.value <= float(bound)
+
+
+def seconds(work: Callable[[], object], rounds: int = 5) -> float:
+    """Processor time of the best round."""
+    best = float("inf")
+    for _ in range(rounds):
+        began = time.process_time()
+        work()
+        best = min(best, time.process_time() - began)
+    return best
+
+
+def lines(size: int, every: int = 0) -> bytes:
+    """Log events, one JSON document a line; with a number in each ``every``-th."""
+    events = traffic.events("log", 64, 500)
+    made: list[bytes] = []
+    total = 0
+    while total < size:
+        event = events[len(made) % len(events)]
+        if every and len(made) % every == 0:
+            event = event.replace(b'"message": "', b'"message": "' + NUMBER + b" ", 1)
+        made.append(event)
+        total += len(event) + 1
+    return b"\n".join(made)
+
+
+def bare() -> hyperscan.Database:
+    """The sieve's own patterns, with nothing around them."""
+    database = hyperscan.Database()
+    flags = [hyperscan.HS_FLAG_CASELESS if row.caseless else 0 for row in PATTERNS]
+    database.compile(expressions=[row.expression for row in PATTERNS], ids=list(range(len(PATTERNS))), flags=flags)
+    return database
+
+
+def beside(inspector: Inspector) -> list[Figure]:
+    """Clean and leaking batches, prose and a small body."""
+    batch, small = traffic.batches(1)[0], traffic.events("log", 1)[0]
+    clean, leaking = lines(MB), lines(MB, every=100)
+    prose = PROSE * (4 * MB // len(PROSE))
+    presidio, text, database = CreditCardRecognizer(), batch.decode(), bare()
+    ours = seconds(lambda: inspector.inspect(batch, "application/json"))
+    theirs = seconds(lambda: presidio.analyze(text, ["CREDIT_CARD"]), 2)
+    scan = seconds(lambda: database.scan(batch, match_event_handler=lambda *_: None))
+    ratio = seconds(lambda: inspector.inspect(leaking)) / seconds(lambda: inspector.inspect(clean))
+    fast = len(prose) / seconds(lambda: inspector.inspect(prose, "text/plain")) / 1e9
+    tiny = seconds(lambda: [inspector.inspect(small, "application/json") for _ in range(100)]) / 100
+    return [
+        Figure("clean 1 MB JSON batch", len(batch) / ours / 1e6, "MB/s"),
+        Figure("  beside Presidio's CreditCardRecognizer", theirs / ours, "x", ">= 25"),
+        Figure("  beside a bare Hyperscan scan with the same patterns", scan / ours, "x", ">= 0.7"),
+        Figure("prose", fast, "GB/s", ">= 1"),
+        Figure("a 1 KB body", tiny * 1e6, "us", "<= 15"),
+        Figure("a number in every hundredth line, beside none", ratio, "x", "<= 3"),
+    ]
+
+
+def by_size(inspector: Inspector) -> list[Figure]:
+    """The same log lines, more of them."""
+    found = []
+    for size in (MB // 64, MB // 4, MB, 4 * MB, 16 * MB, 31 * MB):
+        body = lines(size)
+        took = seconds(lambda body=body: inspector.inspect(body), 2)  # type: ignore[misc]
+        found.append(Figure(f"{len(body) / MB:.2f} MB of log lines", took * 1e3, "ms"))
+    return found
+
+
+def by_depth(inspector: Inspector) -> list[Figure]:
+    """A document in a string in a document …, with a number at the bottom."""
+    found, body = [], json.dumps({"card": NUMBER.decode(), "note": "x" * 2000}).encode()
+    for depth in range(1, 7):
+        took = seconds(lambda body=body: inspector.inspect(body, "application/json"))  # type: ignore[misc]
+        found.append(Figure(f"nested {depth} deep, {len(body)} bytes", took * 1e3, "ms"))
+        body = json.dumps({"inner": base64.b64encode(body).decode()}).encode()
+    return found
+
+
+ZEROS = bytes(100 * MB)
+WORST: dict[str, Callable[[], tuple[bytes, str]]] = {
+    "digits": lambda: (b"4" * ATTACK_BYTES, ""),
+    "digits and spaces": lambda: (b"4 " * (ATTACK_BYTES // 2), ""),
+    "separators": lambda: (b"- . _ /" * (ATTACK_BYTES // 7), ""),
+    "percent signs": lambda: (b"%34" * (ATTACK_BYTES // 3), ""),
+    "bare percent signs": lambda: (b"%" * ATTACK_BYTES, ""),
+    "base64": lambda: (base64.b64encode(bytes(range(256)) * (ATTACK_BYTES // 350)), ""),
+    "backslashes": lambda: (b"\\u0034" * (ATTACK_BYTES // 6), ""),
+    "references": lambda: (b"&#52;" * (ATTACK_BYTES // 5), ""),
+    "10,000 brackets": lambda: (b"[" * 10_000 + b"4111" + b"]" * 10_000, ""),
+    "gzip bomb": lambda: (gzip.compress(ZEROS), "gzip"),
+    "deflate bomb": lambda: (zlib.compress(ZEROS), "deflate"),
+    "br bomb": lambda: (brotli.compress(ZEROS, quality=5), "br"),
+    "zstd bomb": lambda: (zstandard.compress(ZEROS), "zstd"),
+    "bzip2 bomb": lambda: (bz2.compress(ZEROS), ""),
+    "xz bomb": lambda: (lzma.compress(ZEROS), ""),
+}
+
+
+def worst(name: str) -> dict[str, float | str]:
+    """One attack, in this process: time, memory above what it had before, and what came of it."""
+    inspector = Inspector()
+    body, coding = WORST[name]()
+    global ZEROS  # noqa: PLW0603 - it would count as memory of the inspection
+    ZEROS = b""
+    inspector.inspect(b'{"a": 1}', "application/json")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    began = time.process_time()
+    result = inspector.inspect(body, "", coding)
+    took = time.process_time() - began
+    more = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    outcome = ", ".join(sorted({gap.reason for gap in result.gaps})) or f"{len(result.findings)} findings"
+    return {"seconds": took, "memory": more, "outcome": outcome}
+
+
+def attacks() -> list[tuple[str, dict[str, float | str]]]:
+    """Each in a process of its own."""
+    found = []
+    for name in WORST:
+        out = subprocess.run([sys.executable, __file__, "--worst", name], capture_output=True, text=True, check=True)
+        found.append((name, json.loads(out.stdout)))
+    return found
+
+
+def main() -> int:
+    """Prints the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, help="write the figures there")
+    parser.add_argument("--plot", type=Path, help="draw them there, as SVG")
+    parser.add_argument("--worst", choices=WORST, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worst:
+        print(json.dumps(worst(options.worst)))
+        return 0
+    inspector = Inspector()
+    groups = {"beside others": beside(inspector), "by size": by_size(inspector), "by depth": by_depth(inspector)}
+    for title, figures in groups.items():
+        print(f"\n{title}")
+        for figure in figures:
+            verdict = "" if figure.met is None else f"   aim {figure.aim}: {'met' if figure.met else 'MISSED'}"
+            print(f"  {figure.what:56} {figure.value:10.2f} {figure.unit}{verdict}")
+    print("\nat its worst (8 MB of it; limits as by default)")
+    evil = attacks()
+    for name, got in evil:
+        print(f"  {name:24} {got['seconds']:6.2f} s  {got['memory']:6.0f} MB more  {got['outcome']}")
+    if options.json:
+        document = {title: [asdict(figure) for figure in figures] for title, figures in groups.items()}
+        options.json.write_text(json.dumps({**document, "worst": dict(evil)}, indent=1) + "\n")
+    if options.plot:
+        bars = [(title, [(f.what.strip(), f.value) for f in groups[title]]) for title in ("by size", "by depth")]
+        bars.append(("at its worst, seconds", [(name, float(got["seconds"])) for name, got in evil]))
+        options.plot.write_text(plot.svg(bars))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
