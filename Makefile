@@ -25,7 +25,7 @@ help:
 	@echo "make soak     MINUTES=10 of mixed traffic with faults: leaks, false blocks, lost messages, memory"
 	@echo "make bench-inspect   what an inspection costs, beside others and at its worst"
 	@echo "make fuzz     the detectors' properties with EXAMPLES=2000 fresh examples, then SECONDS_OF_FUZZ=60 of atheris"
-	@echo "make dashboards  deploy/grafana/dashboards, anew"
+	@echo "make dashboards  the Grafana dashboards, from their code"
 	@echo "make score    recall and false alarms of the detectors, by group, beside Presidio's and a plain regex's"
 
 demo: $(VENV)/.runtime

@@ -104,10 +104,12 @@ def start_sidecar(tmp_path: Path) -> Iterator[Callable[..., Sidecar]]:
         lanes: list[dict[str, Any]],
         *,
         ready: bool = True,
+        program: tuple[str, ...] = ("-m", "proxy"),
         arguments: tuple[str, ...] = (),
         **top: Any,
     ) -> Sidecar:
-        started.append(launch(tmp_path, policy_document(tmp_path, lanes, **top), ready=ready, arguments=arguments))
+        policy = policy_document(tmp_path, lanes, **top)
+        started.append(launch(tmp_path, policy, ready=ready, program=program, arguments=arguments))
         return started[-1]
 
     yield start

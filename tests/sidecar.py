@@ -126,12 +126,13 @@ def launch(
     policy: dict[str, Any],
     *,
     ready: bool = True,
+    program: tuple[str, ...] = ("-m", "proxy"),
     arguments: tuple[str, ...] = (),
     cores: Collection[int] = (),
 ) -> Sidecar:
     """Starts ``sekisho run`` in ``base`` with the policy; with ``ready``, returns once /readyz says so.
 
-    ``cores`` are the CPUs that it may run on; without any, all.
+    ``program`` is what Python is given to run; ``cores`` are the CPUs that it may run on; without any, all.
     """
     path = write_policy(base, policy)
     # Whatever it would write to a home or a temporary directory lands in ``base``, where tests can search it.
@@ -141,7 +142,7 @@ def launch(
     environment = os.environ | places | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
     with (base / "stdout").open("wb") as out, (base / "stderr").open("wb") as err:
         process = subprocess.Popen(
-            [sys.executable, "-m", "proxy", "run", "-c", path.name, *arguments],
+            [sys.executable, *program, "run", "-c", path.name, *arguments],
             cwd=base,
             env=environment,
             stdin=subprocess.DEVNULL,

@@ -13,11 +13,10 @@ import requests
 import yaml
 
 from deploy.grafana.dashboards import PLACE, documents
-from tests.deploy.prometheus.servers import need, prometheus, query, wait_for
+from tests.deploy.prometheus.servers import need, prometheus, query, wait_for, watching
 from tests.e2e.origin import origin
 from tests.sidecar import ROOT, Sidecar, free_port
 
-RULES = ROOT / "deploy" / "prometheus"
 PAN = "4242424242424242"
 GIVEN = {"$__rate_interval": "10s", "$__range": "6h", "$job": "sekisho", "$lane": ".*"}
 DOCUMENTS = {name: json.loads(text) for name, text in documents().items()}
@@ -90,16 +89,6 @@ def traffic(sidecar: Sidecar) -> None:
     with socket.create_connection(("127.0.0.1", sidecar.port("search")), timeout=20) as client:
         client.sendall(b"NOT HTTP\r\n\r\n")
         client.recv(1000)
-
-
-def watching(sidecar: Sidecar) -> dict:
-    return {
-        "global": {"scrape_interval": "200ms", "evaluation_interval": "200ms"},
-        "rule_files": [str(RULES / name) for name in ("recording.yaml", "alerts.yaml")],
-        "scrape_configs": [
-            {"job_name": "sekisho", "static_configs": [{"targets": [sidecar.policy["admin"]["listen"]]}]}
-        ],
-    }
 
 
 def has_data(server: str, text: str) -> bool:

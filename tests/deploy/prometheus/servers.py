@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.sidecar import free_port
+from tests.sidecar import ROOT, Sidecar, free_port
 
 PACKAGES = {
     "promtool": "prometheus",
@@ -25,6 +25,8 @@ PACKAGES = {
     "prometheus-alertmanager": "prometheus-alertmanager",
     "amtool": "prometheus-alertmanager",
 }
+PLACE = ROOT / "deploy" / "prometheus"
+FAST = "200ms"
 WAIT_SECONDS = 25.0
 
 
@@ -91,6 +93,17 @@ def prometheus(base: Path, configuration: dict[str, Any]) -> Iterator[str]:
     options = ["--config.file=prometheus.yml", "--storage.tsdb.path=data", "--web.enable-lifecycle"]
     with running([program, *options, f"--web.listen-address={address}"], base, f"http://{address}/-/ready"):
         yield f"http://{address}"
+
+
+def watching(sidecar: Sidecar, receiver: str = "") -> dict[str, Any]:
+    """The shipped configuration, with this machine's addresses and a test's intervals, for ``prometheus``; ``receiver``
+    is an Alertmanager's address."""
+    shipped = yaml.safe_load((PLACE / "prometheus.yml").read_text())
+    shipped["global"] = {"scrape_interval": FAST, "evaluation_interval": FAST}
+    shipped["rule_files"] = [str(PLACE / name) for name in shipped["rule_files"]]
+    shipped["alerting"]["alertmanagers"][0]["static_configs"] = [{"targets": [receiver] if receiver else []}]
+    shipped["scrape_configs"][0]["static_configs"] = [{"targets": [sidecar.policy["admin"]["listen"]]}]
+    return shipped
 
 
 def query(server: str, expression: str) -> list[dict[str, Any]]:

@@ -11,10 +11,9 @@ import pytest
 import yaml
 
 from tests.deploy.prometheus.alert_cases import CASES, Case
-from tests.deploy.prometheus.servers import need
+from tests.deploy.prometheus.servers import PLACE, need
 from tests.sidecar import ROOT
 
-PLACE = ROOT / "deploy" / "prometheus"
 RULES = [PLACE / "recording.yaml", PLACE / "alerts.yaml"]
 ALERTS = {
     rule["alert"]: rule
@@ -102,6 +101,15 @@ def test_every_alert_has_its_runbook(alert):
     assert anchor == alert.lower()
     (section,) = [part for part in re.split(r"^## ", text, flags=re.MULTILINE) if part.startswith(f"{alert}\n")]
     assert "First ten minutes" in section
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_every_alert_is_listed(alert):
+    listed = (ROOT / "docs" / "monitoring.md").read_text()
+    (row,) = [line for line in listed.splitlines() if line.startswith(f"| `{alert}` |")]
+    runbook = ALERTS[alert]["annotations"]["runbook_url"].partition("/docs/")[2].partition("#")[0]
+    assert row.split(" | ")[1] == ALERTS[alert]["labels"]["severity"]
+    assert f"]({runbook})" in row
 
 
 def test_no_runbook_for_an_alert_that_is_not_there():

@@ -12,24 +12,12 @@ import requests
 import yaml
 from aiohttp import web
 
-from tests.deploy.prometheus.servers import alertmanager, prometheus, query, wait_for
+from tests.deploy.prometheus.servers import PLACE, alertmanager, prometheus, query, wait_for, watching
 from tests.e2e.origin import origin
 from tests.published_numbers import card_numbers_in
-from tests.sidecar import ROOT, Sidecar
+from tests.sidecar import Sidecar
 
-PLACE = ROOT / "deploy" / "prometheus"
 PAN = "4242424242424242"
-FAST = "200ms"
-
-
-def watching(sidecar: Sidecar, receiver: str) -> dict:
-    """The shipped example, with this machine's addresses and a test's intervals."""
-    shipped = yaml.safe_load((PLACE / "prometheus.yml").read_text())
-    shipped["global"] = {"scrape_interval": FAST, "evaluation_interval": FAST}
-    shipped["rule_files"] = [str(PLACE / name) for name in shipped["rule_files"]]
-    shipped["alerting"]["alertmanagers"][0]["static_configs"] = [{"targets": [receiver]}]
-    shipped["scrape_configs"][0]["static_configs"] = [{"targets": [sidecar.policy["admin"]["listen"]]}]
-    return shipped
 
 
 def delivering(port: int) -> dict:
