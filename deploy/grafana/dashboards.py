@@ -146,7 +146,8 @@ def _what(board: Dashboard) -> Dashboard:
         ("verdict", "block and redact: stopped; report: forwarded."),
     ):
         query = (total(label, VIOLATIONS, "5m"), f"{{{{{label}}}}}")
-        board = board.with_panel(graph(f"Findings in five minutes, by {label}", query, says=says, stacked=True))
+        title, exemplars = f"Findings in five minutes, by {label}", label == "kind"
+        board = board.with_panel(graph(title, query, says=says, stacked=True, exemplars=exemplars))
     for label in ("lane", "entity", "brand"):
         named = series("sekisho_violations_total", f'{HIGH}, {label}!=""')
         query = (f"sort_desc({total(label, named, '$__range')})", f"{{{{{label}}}}}")

@@ -96,16 +96,17 @@ def graph(
     says: str,
     unit: str = "short",
     stacked: bool = False,
+    exemplars: bool = False,
     span: int = 12,
 ) -> timeseries.Panel:
-    """Lines over time, or stacked bars."""
+    """Lines over time, or stacked bars; with ``exemplars``, the ids of audit records as points."""
     panel = timeseries.Panel().title(title).description(says).datasource(SOURCE).unit(unit).span(span).height(8)
     panel = panel.min(0).fill_opacity(60 if stacked else 10)
     if stacked:
         panel = panel.draw_style(GraphDrawStyle.BARS)
         panel = panel.stacking(common.StackingConfig().mode(StackingMode.NORMAL).group("A"))
     for ref, query in enumerate(queries):
-        panel = panel.with_target(_target(query, instant=False, ref=ref))
+        panel = panel.with_target(_target(query, instant=False, ref=ref).exemplar(exemplars))
     return panel
 
 

@@ -208,7 +208,12 @@ PROBE = [
     ),
     Case("SekishoProbeFailing", "gone-with-its-lane", {MONITORED: "0x9 stale", PROBED: "1x10 0x10"}, {11: [], 15: []}),
     Case("SekishoProbeFailing", "before-there-is-a-probe", {MONITORED: "0x30"}, {20: []}),
-    Case("SekishoProbeAbsent", "stuck", {MONITORED: "0x60", PROBED_AT: "0+60x20 1200x40"}, {30: [], 40: ON_GMO}),
+    Case(
+        "SekishoProbeAbsent",
+        "stuck",
+        {MONITORED: "0x60", PROBED_AT: "0+60x20 1200x40"},
+        {24: [], 29: ON_GMO, 60: ON_GMO},
+    ),
     Case(
         "SekishoProbeAbsent",
         "gone-from-a-lane-that-is-served",

@@ -90,7 +90,7 @@ def prometheus(base: Path, configuration: dict[str, Any]) -> Iterator[str]:
     base.mkdir()
     (base / "prometheus.yml").write_text(yaml.safe_dump(configuration))
     address = f"127.0.0.1:{free_port()}"
-    options = ["--config.file=prometheus.yml", "--storage.tsdb.path=data", "--web.enable-lifecycle"]
+    options = ["--config.file=prometheus.yml", "--storage.tsdb.path=data", "--enable-feature=exemplar-storage"]
     with running([program, *options, f"--web.listen-address={address}"], base, f"http://{address}/-/ready"):
         yield f"http://{address}"
 
