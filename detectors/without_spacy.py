@@ -11,12 +11,24 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-_NAMES = ("spacy", "spacy.language", "spacy.tokens", "spacy.util")
+_LEFT_OUT = ("spacy", "thinc")
+"""spaCy, and the library of models under it."""
 
 
-class _Anything:
+class _Makers(type):
+    """Of a class whose every other attribute makes a decorator: what it decorates stays as it is."""
+
+    def __getattr__(cls, name: str) -> object:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return lambda *_args, **_more: lambda decorated: decorated
+
+
+class _Anything(metaclass=_Makers):
     """A class that may be subclassed, called, decorated with, and named in annotations."""
 
     def __init__(self, *_args: object, **_more: object) -> None:
@@ -24,15 +36,6 @@ class _Anything:
 
     def __class_getitem__(cls, _item: object) -> type[_Anything]:
         return cls
-
-
-class _Registry:
-    """spaCy's registry, whose every attribute makes a decorator: the function stays as it is."""
-
-    def __getattr__(self, name: str) -> object:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return lambda *_names: lambda function: function
 
 
 class _StandIn(ModuleType):
@@ -45,7 +48,25 @@ class _StandIn(ModuleType):
             raise AttributeError(name)
         if not self.open:
             raise ImportError(f"{self.__name__} was left out: import it before `detectors`")
-        return _Registry() if name == "registry" else _Anything
+        return _Anything
+
+
+class _Finder(MetaPathFinder, Loader):
+    """Finds a stand-in for each module of theirs."""
+
+    def __init__(self) -> None:
+        self.made: dict[str, _StandIn] = {}
+
+    def find_spec(self, fullname: str, _path: object = None, _target: object = None) -> ModuleSpec | None:
+        """A specification for what is theirs; ``None`` for anything else."""
+        return ModuleSpec(fullname, self, is_package=True) if fullname.partition(".")[0] in _LEFT_OUT else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """The stand-in."""
+        return self.made.setdefault(spec.name, _StandIn(spec.name))
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Nothing to run."""
 
 
 @contextmanager
@@ -54,14 +75,13 @@ def without_spacy() -> Iterator[None]:
     if "spacy" in sys.modules or "presidio_analyzer" in sys.modules:
         yield
         return
-    modules = {name: _StandIn(name) for name in _NAMES}
-    for module in modules.values():
-        module.__path__ = []
-    sys.modules.update(modules)
+    finder = _Finder()
+    sys.meta_path.insert(0, finder)
     try:
         yield
     finally:
-        for name, module in modules.items():
+        sys.meta_path.remove(finder)
+        for name, module in finder.made.items():
             module.open = False
             if sys.modules.get(name) is module:
                 del sys.modules[name]
