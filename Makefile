@@ -39,7 +39,7 @@ check: $(VENV)/.runtime deploy/secrets/fingerprint.key
 
 # A closed standard input (some CI runners) would fail libraries that look at it.
 test: $(VENV)/.test
-	@[ -t 0 ] || exec </dev/null; $(BIN)/python -m pytest $(ARGS)
+	@[ -t 0 ] || exec </dev/null; $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile $(ARGS)
 
 lint: $(VENV)/.lint
 	@$(BIN)/ruff check .
