@@ -139,6 +139,12 @@ def _markup() -> list[tuple[str, bytes]]:
     ]
 
 
+def _printed(gap: bytes) -> bytes:
+    """What follows the first two digits of a number in the groups of a card, between unusual separators. Columns of
+    other short numbers are in nearly every log, and are no such row."""
+    return b"[0-9]{2}(?:(?:" + gap + b"[0-9]{4}){3}|" + gap + b"[0-9]{6}" + gap + b"[0-9]{4})"
+
+
 @dataclass(frozen=True, slots=True)
 class Pattern:
     """One row of the sieve: what a match means, and the expression (Hyperscan's dialect, bytes)."""
@@ -153,8 +159,8 @@ class Pattern:
 PATTERNS: tuple[Pattern, ...] = (
     Pattern(RECOGNIZE, rb"(?:^|[^0-9])" + _NUMBER, bare=True),
     Pattern(RECOGNIZE, rb"(?:^|[^0-9])[2-689](?:[ ._+-]+[0-9]){3}(?:[ ._+-]*[0-9]){9}"),
-    Pattern(RECOGNIZE, rb"(?:^|[^0-9])" + _FIRST_TWO + rb"[0-9]{2}(?:[^0-9A-Za-z_]{1,3}[0-9]{4,6}){2}"),
-    Pattern(RECOGNIZE, rb"(?:^|[^0-9])" + _FIRST_TWO + rb"[0-9]{2}(?:(?:\\+[nrt]){1,2}[0-9]{4,6}){2}"),
+    Pattern(RECOGNIZE, rb"(?:^|[^0-9])" + _FIRST_TWO + _printed(rb"[^0-9A-Za-z_]{1,3}")),
+    Pattern(RECOGNIZE, rb"(?:^|[^0-9])" + _FIRST_TWO + _printed(rb"(?:\\+[nrt]){1,2}")),
     Pattern(RECOGNIZE, rb"(?:^|[^0-9])[2-689]\.[0-9]{10,18}[eE]\+?1[2-8]"),
     Pattern(RECOGNIZE, rb"(?:^|[^0-9])00+" + _FIRST_TWO + rb"[0-9]{11}"),
     Pattern(

@@ -33,6 +33,7 @@ ENCODED = {
     "amex": (b"3782-822463-10005", "recognize"),
     "slashes": (b"4111/1111/1111/1111", "recognize"),
     "lines": (b"3782\r\n822463\r\n10005", "recognize"),
+    "diners in slashes": (b"3056/930902/5904", "recognize"),
     "floating point": (b"4.111111111111111E15", "recognize"),
     "zero-padded": (b"0004111111111111111", "recognize"),
     "two-series": (b"2223000048410010", "recognize"),
@@ -174,6 +175,7 @@ ORDINARY = (
     b"TranDate=20260501123011&ProcessDate=20260501123011",
     b"Authorization: Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl",
     b"<p>Tom&#39;s &amp; Ann&nbsp;s</p>",
+    b'{"prices": [4483, 12954, 6500, 16503], "sold": [5001, 18949, 16192], "stock": [3702,41120,55210]}',
 )
 
 
