@@ -189,9 +189,12 @@ def test_make_targets_named_exist():
     assert named <= targets
 
 
-def test_files_named_exist():
-    for name in re.findall(r"\]\((?!https?:|#)([^)#]+)\)", README):
-        assert (ROOT / name).exists(), name
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))], ids=lambda page: page.stem
+)
+def test_files_named_exist(page):
+    for name in re.findall(r"\]\((?!https?:|#)([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+        assert (page.parent / name).exists(), name
 
 
 def test_schema_for_editors_is_current():
