@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from detectors.redaction import redact
 from proxy import gmo, problem
@@ -133,13 +133,16 @@ class Guard:
 
         Raises ``AuditError`` if it cannot be recorded; the former policy stays.
         """
-        self._ledger.write_policy("policy", policy)
+        self._ledger.note("policy", policy)
         self.policy = policy
         self._ledger.policy(policy, reloaded=True)
 
-    def note(self, kind: str) -> None:
-        """Records a ``start`` or a ``stop``. Raises ``AuditError``: who cannot record must not start."""
-        self._ledger.write_policy(kind, self.policy)
+    def note(self, kind: str, **own: Any) -> None:
+        """Records a ``start`` or a ``stop``, ``coverage`` or a ``probe``; ``own``: the fields of such a record.
+
+        Raises ``AuditError``: who cannot record must not start.
+        """
+        self._ledger.note(kind, self.policy, **own)
 
     def _is_plain(self, message: Message) -> bool:
         """Whether nothing but the bytes themselves needs a look: no GMO rules, no encoding, nothing missing."""

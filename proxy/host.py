@@ -63,6 +63,9 @@ class Adopts(Asked, Protocol):
     def adopt(self, policy: Policy) -> None:
         """Puts a policy in force, or raises and leaves the former one."""
 
+    def note(self, kind: str, **own: Any) -> None:
+        """Keeps a record about the sidecar itself, or raises."""
+
 
 class Host:
     """All lanes of one policy. Use ``start``, then ``reload`` as often as you like, then ``drain``."""
@@ -81,7 +84,7 @@ class Host:
         self.hooks = LaneHooks(gate, self._table, self.listeners.server_connect)
         self.snapshot = host_options.Options()
         self._risen = asyncio.Event()
-        self.probe = Probe(self, meter)
+        self.probe = Probe(self, meter, guard.note)
         """Not running: its ``run`` is for a task of the owner's."""
 
     async def start(self) -> None:

@@ -88,10 +88,10 @@ class Ledger:
         if reloaded:
             self._tell(self._meter.policy_reload, "ok")
 
-    def write_policy(self, kind: str, policy: Policy) -> None:
-        """Records a start, a stop or a policy change. Raises ``AuditError``."""
+    def note(self, kind: str, policy: Policy, **own: Any) -> None:
+        """Records what ``record.of_sidecar`` says. Raises ``AuditError``."""
         try:
-            self._audit.append(record.of_policy(kind, policy))
+            self._audit.append(record.of_sidecar(kind, policy, **own))
         except Exception:
             self._tell(self._meter.audit_error)
             raise

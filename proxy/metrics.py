@@ -139,6 +139,7 @@ class PrometheusMeter:
         self._audit = self._family(Counter, "sekisho_audit_errors_total")
         self._probe = self._family(Gauge, "sekisho_probe_success")
         self._probed = self._family(Gauge, "sekisho_probe_timestamp_seconds")
+        self._probes = self._family(Counter, "sekisho_probes_total")
         self._family(Gauge, "sekisho_build_info").child(version, platform.python_version()).set(1)
         ProcessCollector(registry=self.registry)
         self._start_at_zero()
@@ -192,6 +193,7 @@ class PrometheusMeter:
     def probe(self, lane: str, timestamp: float, *, success: bool) -> None:
         self._probe.child(lane).set(success)
         self._probed.child(lane).set(timestamp)
+        self._probes.child(lane, "passed" if success else "failed").inc()
 
     def added_latency(self, lane: str, seconds: float) -> None:
         self._latency.child(lane).observe(seconds)

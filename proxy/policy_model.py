@@ -248,6 +248,9 @@ class Audit(_Strict):
         Path("var/audit.jsonl"), validate_default=True, description="The audit file, one JSON line each."
     )
     retention_days: int = Field(400, ge=1, le=3660, description="Days a record is kept.")
+    coverage_minutes: int = Field(
+        60, ge=1, le=1440, description="How often a record says what was inspected since the last one, in minutes."
+    )
     fingerprint_key_file: FilePath = Field(
         description="File with the secret key (32 bytes or more) of fingerprints and of the audit chain, mode 0600."
     )

@@ -13,7 +13,7 @@ import logging
 import random
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -63,6 +63,8 @@ class Probe:
 
     lanes: Lanes
     meter: Meter
+    note: Callable[..., None]
+    """Keeps a record of a kind with these fields; may block, and may raise."""
     state: dict[str, str] = field(default_factory=dict)
     """Lane → ``passed``, or what went wrong the last time. Lanes that have not been probed are not in it."""
 
@@ -91,10 +93,14 @@ class Probe:
             found = str(error)
         except Exception as error:  # noqa: BLE001 - whatever it was, the lane has not shown that it works
             found = f"failed: {place(error)}"
-        if found != self.state.get(lane.name, PASSED):
-            logger.log(logging.INFO if found == PASSED else logging.ERROR, "probe of lane %s: %s", lane.name, found)
-        self.state[lane.name] = found
+        former, self.state[lane.name] = self.state.get(lane.name, PASSED), found
         self.meter.probe(lane.name, time.time(), success=found == PASSED)
+        if found != former:
+            logger.log(logging.INFO if found == PASSED else logging.ERROR, "probe of lane %s: %s", lane.name, found)
+            try:
+                await asyncio.to_thread(self.note, "probe", lane=lane.name, outcome=found)
+            except Exception as error:  # noqa: BLE001 - the next probe is due all the same
+                logger.error("probe of lane %s: no record: %s", lane.name, place(error))
 
     async def _once(self, lane: Lane) -> None:
         host = host_of(lane)

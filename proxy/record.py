@@ -23,7 +23,8 @@ NOT_LISTED = "not-listed"
 """Gap reason of the entry that says how many more there were."""
 
 FIELDS: Mapping[str, str] = {
-    "kind": "passthrough, retention or stored (card data); gap, failure; start, stop, policy; repair (of this file).",
+    "kind": "passthrough, retention or stored (card data); gap, failure; start, stop, policy; coverage; probe; repair "
+    "(of this file).",
     "policy_id": "The policy in force, as it names itself.",
     "policy_sha256": "SHA-256 of the policy file.",
     "lane": "The lane.",
@@ -39,6 +40,8 @@ FIELDS: Mapping[str, str] = {
     "(keyed), part and path (where), trail (decoders), start and end (bytes of the part), verdict.",
     "gaps": "What could not be inspected: part, reason, start and end (bytes of the part).",
     "verdict": "What was done: allow, redact, block or report.",
+    "coverage": "Of a coverage record: what was counted since the last one, by lane.",
+    "outcome": "Of a probe record: passed, or what went wrong with the lane's self-probe, from now on.",
     "traceparent": "The request's W3C trace context.",
     "request_id": "The request's X-Request-Id.",
     "id": "UUID of this record; the refused client has it too.",
@@ -72,11 +75,11 @@ def of_failure(message: Message, where: str, action: Action, policy: Policy, qui
     return {**about, "findings": [], "gaps": [{"part": "", "reason": where, "start": 0, "end": 0}]}
 
 
-def of_policy(kind: str, policy: Policy) -> dict[str, Any]:
-    """The record of a start, a stop or a policy change."""
+def of_sidecar(kind: str, policy: Policy, **own: Any) -> dict[str, Any]:
+    """The record of a start, a stop, a policy change, coverage or a probe; ``own``: fields of that kind."""
     empty: dict[str, Any] = {name: "" for name in FIELDS if name not in ("id", "ts", "seq", "prev", "hash")}
-    own = {"kind": kind, "policy_id": policy.policy_id, "policy_sha256": policy.sha256, "status": 0}
-    return {**empty, **own, "findings": [], "gaps": []}
+    about = {"kind": kind, "policy_id": policy.policy_id, "policy_sha256": policy.sha256, "status": 0}
+    return {**empty, **about, "findings": [], "gaps": [], "coverage": {}, **own}
 
 
 def _about(
@@ -104,6 +107,8 @@ def _about(
         "path": scrub.scrub_path(message.path, spans, quiet),
         "status": message.status,
         "verdict": action.value,
+        "coverage": {},
+        "outcome": "",
         "traceparent": scrub.scrub_traceparent(message.traceparent, quiet),
         "request_id": scrub.scrub_id(message.request_id, quiet),
     }

@@ -19,11 +19,13 @@ from detectors.inspector import Inspector
 from detectors.presidio import RecognizerError
 from proxy.admin import LISTENING, PASSED, AdminError, Readiness, Runner, admin_app, serve_admin
 from proxy.audit import AuditError, JsonLinesAudit
+from proxy.coverage import Coverage
 from proxy.guard import Guard
 from proxy.host import Host, StartError
 from proxy.http_tls import TlsFileError
 from proxy.keyfile import KeyFileError, read_key
 from proxy.metrics import PrometheusMeter
+from proxy.metrics_sum import counted
 from proxy.policy import Policy, PolicyError, load
 from proxy.workers import return_large_blocks
 
@@ -118,6 +120,7 @@ async def _serve(sidecar: Sidecar) -> int:
     loop = asyncio.get_running_loop()
     for number, event in ((signal.SIGTERM, stop), (signal.SIGINT, stop), (signal.SIGHUP, again)):
         loop.add_signal_handler(number, event.set)
+    coverage = Coverage(sidecar.guard)
     sidecar.guard.note("start")  # before the first byte of traffic: what cannot be recorded does not happen
     try:
         admin = await _open(sidecar, host)
@@ -129,14 +132,20 @@ async def _serve(sidecar: Sidecar) -> int:
     watching = asyncio.create_task(watch(sidecar.path, again))
     reloads = asyncio.create_task(_reload(sidecar, host, again))
     probing = asyncio.create_task(host.probe.run())
+
+    async def cover() -> None:
+        await asyncio.to_thread(coverage.write, counted(sidecar.meter.registry))
+
+    covering = asyncio.create_task(coverage.run(cover))
     await stop.wait()
     logger.info("stopping: requests under way have %.0f s", GRACE_SECONDS)
-    for task in (probing, watching, reloads):
+    for task in (probing, covering, watching, reloads):
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
     await host.drain(GRACE_SECONDS)
     await admin.cleanup()
+    coverage.write(counted(sidecar.meter.registry))
     note_stop(sidecar)
     return OK
 

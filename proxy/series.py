@@ -81,6 +81,7 @@ BOUNDS: Mapping[str, Mapping[str, frozenset[str]]] = {
     "sekisho_refusals_total": {"reason": frozenset(REFUSALS)},
     "sekisho_internal_errors_total": {"where": STAGES},
     "sekisho_policy_reloads_total": {"result": frozenset({"ok", "error"})},
+    "sekisho_probes_total": {"result": frozenset({"passed", "failed"})},
 }
 """Allowed values by series and label; ``""`` holds those that mean the same everywhere. Lanes and team entities come
 from the policy; ``policy_id``, ``sha256``, ``mode``, ``version`` and ``python`` have one value at a time."""
@@ -256,6 +257,13 @@ SERIES: tuple[Series, ...] = (
         ("lane",),
         "When the lane's last self-probe ended, in seconds since 1970.",
         least=True,
+    ),
+    Series(
+        "sekisho_probes_total",
+        "counter",
+        "probes",
+        ("lane", "result"),
+        "Self-probes that have ended, by result: passed or failed.",
     ),
     Series("sekisho_build_info", "gauge", "", ("version", "python"), "The running program; always 1.", whole=True),
 )

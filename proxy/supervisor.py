@@ -17,20 +17,23 @@ import signal
 import socket
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from proxy.addresses import try_bind, why_not_bound
 from proxy.admin import LISTENING, PASSED, AdminError, Readiness, Runner, admin_app, serve_admin
 from proxy.audit import AuditError
 from proxy.channel import Asker, Gone, answer
+from proxy.coverage import Coverage
 from proxy.handler import place
 from proxy.host import StartError
 from proxy.http_seat import Rules
 from proxy.http_tls import TlsFileError
 from proxy.member import Member, fork
-from proxy.metrics_sum import Counts, added, lasting
+from proxy.metrics_sum import Counts, added, counted, lasting
 from proxy.policy import Lane, PolicyError, load
 from proxy.run import FAULT, GRACE_SECONDS, OK, BadInput, Sidecar, check_fixed, note_stop, watch
+from proxy.worker_process import LAST_WORD
 
 START_SECONDS = 30.0
 """How long a worker may take until it listens."""
@@ -80,6 +83,7 @@ class Supervisor:
         self._loop: asyncio.AbstractEventLoop
         self._members: list[Member] = []
         self._departed: Counts = {}
+        self._coverage = Coverage(sidecar.guard)
         self._deaths: deque[float] = deque()
         self._due: asyncio.Queue[int | None] = asyncio.Queue()
         self._code: int | None = None
@@ -107,7 +111,8 @@ class Supervisor:
         except (StartError, AdminError):
             note_stop(self._sidecar)
             raise
-        self._tasks = [loop.create_task(watch(self._sidecar.path, self._changed)), loop.create_task(self._reloads())]
+        tasks = (watch(self._sidecar.path, self._changed), self._reloads(), self._coverage.run(self._cover))
+        self._tasks = [loop.create_task(task) for task in tasks]
         for _ in range(self._count):
             self._due.put_nowait(None)
 
@@ -128,15 +133,23 @@ class Supervisor:
             task.cancel()
         if self._admin is not None:
             await self._admin.cleanup()
+        await self._cover()
         note_stop(self._sidecar)
 
     # For the admin server.
 
     async def render(self, accept: str) -> tuple[bytes, str]:
         """The metrics of all workers, of those that have died, and the supervisor's own."""
+        return self._sidecar.meter.render(accept, await self._counts())
+
+    async def _counts(self) -> list[Counts]:
+        """What the workers have counted, those that have died among them."""
         await asyncio.gather(*(self._count_up(member, SCRAPE_SECONDS) for member in self._members))
-        counts = [self._departed, *(member.counts for member in self._members)]
-        return self._sidecar.meter.render(accept, counts)
+        return [self._departed, *(member.counts for member in self._members)]
+
+    async def _cover(self) -> None:
+        counts = await self._counts()
+        self._coverage.write(added(counted(self._sidecar.meter.registry), *counts))
 
     async def readiness(self) -> Readiness:
         """Ready when every worker is."""
@@ -223,11 +236,14 @@ class Supervisor:
     # What workers need of it, and it of them.
 
     async def _keep_records(self, member: Member) -> None:
-        await answer(member.records, self._keep)
+        await answer(member.records, partial(self._keep, member))
         member.signal(signal.SIGKILL)  # it could record nothing any more, if it is not gone already
 
-    async def _keep(self, numbered: Any) -> Any:
+    async def _keep(self, member: Member, numbered: Any) -> Any:
         number, event = numbered
+        if event["kind"] == LAST_WORD:
+            member.counts = event["counts"]
+            return number, {"id": ""}
         return number, self._kept(event)
 
     def _kept(self, event: Any) -> dict[str, str]:

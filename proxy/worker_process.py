@@ -7,6 +7,7 @@ ends at once: nobody would record what it does.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -25,6 +26,8 @@ from proxy.metrics_sum import counted
 from proxy.policy import PolicyError, load
 from proxy.run import BAD_INPUT, FAULT, GRACE_SECONDS, NO_START, OK, Sidecar, new_meter, readiness_of, self_check
 
+LAST_WORD = "last-word"
+"""Kind of what a worker says at its end in place of a record: all that it has counted."""
 LOST = 1
 """Exit code of a worker whose supervisor is gone."""
 
@@ -49,7 +52,7 @@ class _Worker:
         self._path = sidecar.path
         self._inspector = sidecar.inspector
         self._meter = new_meter(sidecar.inspector)
-        audit = RelayedAudit(records)
+        audit = self._records = RelayedAudit(records)
         self._guard = Guard(policy=sidecar.guard.policy, inspector=sidecar.inspector, meter=self._meter, audit=audit)
         self._host = Host(self._guard, self._meter, shared=True)
         self._self_check = self_check(sidecar.inspector)
@@ -66,6 +69,8 @@ class _Worker:
         await stop.wait()
         probing.cancel()
         await self._host.drain(GRACE_SECONDS)
+        with contextlib.suppress(Exception):  # it ends all the same, and its last second is not counted
+            self._records.append({"kind": LAST_WORD, "counts": counted(self._meter.registry)})
         obeying.cancel()
 
     async def _obey(self, control: socket.socket) -> None:

@@ -67,6 +67,9 @@ class ScriptedGuard:
         self.failures.append(where)
         return ALLOW if message.route.mode == "monitor" else FAILED
 
+    def note(self, kind: str, **own: object) -> None:
+        del kind, own
+
     def adopt(self, policy: Policy) -> None:
         self.adopted.append(policy)
         self.policy = policy

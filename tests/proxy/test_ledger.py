@@ -90,7 +90,7 @@ def test_what_cannot_be_recorded_is_none_and_counted(ledger, meter, audit, error
 def test_a_policy_that_cannot_be_recorded_raises_and_is_counted(ledger, meter, audit):
     audit.error = AuditError("full")
     with pytest.raises(AuditError):
-        ledger.write_policy("start", policy())
+        ledger.note("start", policy())
     assert meter.named("audit_error") == [()]
 
 

@@ -114,7 +114,20 @@ async def test_recovery(tmp_path, inspector, monkeypatch, caplog):
             patch.setattr(inspector, "quiet", lambda *_: True)
             assert await running.host.probe.round() == {"lane": "the number was not found"}
         assert await running.host.probe.round() == {"lane": "passed"}
+    events = [(event["kind"], event["lane"], event["outcome"]) for event in guard._ledger._audit.events]
+    assert events == [("probe", "lane", "the number was not found"), ("probe", "lane", "passed")]
     assert [record.levelname for record in caplog.records if "probe of lane" in record.message] == ["ERROR", "INFO"]
+
+
+async def test_a_record_that_fails_does_not_end_the_probe(tmp_path, inspector, monkeypatch, caplog):
+    guard, meter = guarded(tmp_path, {}, inspector), RecordingMeter()
+    guard._ledger._audit.error = OSError("full")
+    async with plane(guard, meter) as running:
+        monkeypatch.setattr(inspector, "quiet", lambda *_: True)
+        for _ in range(2):
+            assert await running.host.probe.round() == {"lane": "the number was not found"}
+    assert meter.calls == [("probe", "lane", "failed")] * 2
+    assert [record.message for record in caplog.records if "no record" in record.message]
 
 
 def test_synthetic_numbers_differ_and_are_found(inspector):

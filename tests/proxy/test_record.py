@@ -8,7 +8,7 @@ from detectors.model import Gap
 from proxy.audit import JsonLinesAudit
 from proxy.judge import Verdict, Violation
 from proxy.message import Action, Part
-from proxy.record import FIELDS, MOST, of_failure, of_message, of_policy, where
+from proxy.record import FIELDS, MOST, of_failure, of_message, of_sidecar, where
 from tests.proxy.guard_parts import FINGERPRINT, LEAK, PAN, FakeInspector, finding, message, policy
 from tests.published_numbers import card_numbers_in
 
@@ -44,6 +44,8 @@ def test_a_violation_is_recorded_in_full():
         "verdict": "block",
         "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
         "request_id": "req-77",
+        "coverage": {},
+        "outcome": "",
         "findings": [
             {
                 "entity": "PAN",
@@ -145,7 +147,7 @@ def test_a_failure_says_where():
 
 
 def test_start_stop_and_policy_change():
-    event = of_policy("start", policy())
+    event = of_sidecar("start", policy())
     assert (event["kind"], event["policy_id"], event["policy_sha256"]) == ("start", "shop-2026", "ab" * 32)
     assert (event["lane"], event["verdict"], event["findings"], event["gaps"]) == ("", "", [], [])
 
@@ -155,7 +157,9 @@ def test_every_record_has_every_field_and_no_other(tmp_path):
     events = [
         of_message(message(LEAK), verdict, Action.BLOCK, policy(), QUIET),
         of_failure(message(LEAK), "timeout", Action.BLOCK, policy(), QUIET),
-        of_policy("stop", policy()),
+        of_sidecar("stop", policy()),
+        of_sidecar("coverage", policy(), coverage={"since": ""}),
+        of_sidecar("probe", policy(), lane="logs", outcome="passed"),
     ]
     path = tmp_path / "audit.jsonl"
     sink = JsonLinesAudit(path, b"a key that is only used in tests")

@@ -101,7 +101,9 @@ def test_the_life_of_a_sidecar(start_sidecar, server):
     asking.join()
     assert answers == [(200, b"ok")]
     kinds = [line["kind"] for line in sidecar.audit_lines()]
-    assert (kinds[0], kinds[-1]) == ("start", "stop")
+    assert (kinds[0], *kinds[-2:]) == ("start", "coverage", "stop")
+    (lane,) = sidecar.audit_lines()[-2]["coverage"]["lanes"].values()
+    assert lane["messages"] == {"allow": 5, "block": 2, "report": 1}
     assert "policy" in kinds
 
 

@@ -171,8 +171,11 @@ async def test_several_processes_look_like_one(start):
         assert await asked == [200]
         assert await told(sidecar.process.wait, 20) == OK
     lines = sidecar.audit_lines()
-    assert [line["kind"] for line in lines] == ["start", *["retention"] * 30, "stop"]
-    assert [line["seq"] for line in lines] == list(range(1, 33))
+    assert [line["kind"] for line in lines] == ["start", *["retention"] * 30, "coverage", "stop"]
+    assert [line["seq"] for line in lines] == list(range(1, 34))
+    lane = lines[-2]["coverage"]["lanes"]["logs"]
+    assert lane["messages"] == {"allow": 62, "block": 30}
+    assert lane["probes"]["passed"] >= 2
     assert verify(sidecar.base / "var" / "audit.jsonl", read_key(sidecar.base / "secrets" / "fingerprint.key")).ok
 
 
@@ -275,6 +278,7 @@ class Parts:
 
     def __init__(self):
         self.meter = PrometheusMeter()
+        self.guard = None
 
 
 @pytest.mark.parametrize("fault", [None, RuntimeError("anything")])

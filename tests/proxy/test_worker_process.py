@@ -75,7 +75,8 @@ async def test_it_serves_counts_and_hands_over_its_records(sidecar):
         parts = sidecar({**LANE, "upstream": server.url})
         port = parts.guard.policy.lanes[0].listen.port
         async with worker(parts, keep) as asker:
-            assert await asker.ask("state", 5) == {"lanes": {"logs": LISTENING}, "self_check": PASSED}
+            state = await asker.ask("state", 5)
+            assert (state["lanes"], state["self_check"]) == ({"logs": LISTENING}, PASSED)
             assert await exchange(port, post("/log", b"{}")) == OK
             response = await exchange(port, CARD)
             assert status_of(response) == 403
@@ -86,7 +87,7 @@ async def test_it_serves_counts_and_hands_over_its_records(sidecar):
                 ("allow", 1),
                 ("block", 1),
             ]
-        assert [event["kind"] for event in events] == ["retention"]
+        assert [event["kind"] for event in events] == ["retention", "last-word"]
         assert b"sekisho_messages_total{" not in parts.meter.render()[0]
 
 
@@ -109,7 +110,7 @@ async def test_it_puts_in_force_the_policy_that_it_is_told_and_no_other(sidecar)
             assert await exchange(port, CARD) == OK
             parts.path.write_text("{}")
             assert "sekisho.yaml" in await asker.ask("ab" * 32, 5)
-    assert kinds == ["retention", "policy", "retention"]
+    assert kinds == ["retention", "policy", "retention", "last-word"]
 
 
 async def test_a_policy_that_is_not_on_record_is_not_put_in_force(sidecar):
