@@ -27,6 +27,7 @@ from proxy.chain import (
     unseal_head,
     verify,
 )
+from proxy.recent import Recent
 
 __all__ = ["AuditError", "AuditSink", "JsonLinesAudit", "RecordingAudit", "Verification", "verify"]
 
@@ -76,6 +77,8 @@ class JsonLinesAudit:
 
     def __init__(self, path: Path, secret: bytes, *, now: Callable[[], datetime] = utc_now) -> None:
         self.path = path
+        self.recent = Recent()
+        """What was written last by this process."""
         self._key = chain_key(secret)
         self._now = now
         self._lock = threading.Lock()
@@ -181,6 +184,7 @@ class JsonLinesAudit:
         self._seq, self._last, self._size = self._seq + 1, link, self._size + after + len(data)
         os.fdatasync(self._file)
         os.pwrite(self._head, seal_head(self._seq, self._last, self._key), 0)
+        self.recent.add(self._seq, record, line)
         return record
 
     def _undo(self, size: int) -> None:

@@ -37,7 +37,8 @@ FIELDS: Mapping[str, str] = {
     "path": "The request's path, without the query; segments that held a finding or eight digits are hidden.",
     "status": "The response's status code; 0 for a request.",
     "findings": "What was found: entity, brand, confidence, test, masked (last four digits at the most), fingerprint "
-    "(keyed), part and path (where), trail (decoders), start and end (bytes of the part), verdict.",
+    "(keyed), part and path (where), trail (decoders), start and end (bytes of the part), why (what speaks for it "
+    "and against), verdict.",
     "gaps": "What could not be inspected: part, reason, start and end (bytes of the part).",
     "verdict": "What was done: allow, redact, block or report.",
     "coverage": "Of a coverage record: what was counted since the last one, by lane.",
@@ -128,6 +129,7 @@ def _finding(violation: Violation, action: Action, quiet: Quiet) -> dict[str, An
         "trail": list(found.trail),
         "start": found.start,
         "end": found.end,
+        "why": list(found.why),
         "verdict": action.value,
     }
 

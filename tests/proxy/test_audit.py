@@ -353,3 +353,15 @@ def test_the_double_keeps_events_and_fails_on_demand():
     with pytest.raises(AuditError):
         sink.append(EVENT)
     assert len(sink.events) == 1
+
+
+def test_the_last_records_are_in_memory_as_they_stand_in_the_file(path, monkeypatch):
+    sink = JsonLinesAudit(path, SECRET)
+    ids = [sink.append({"kind": "gap", "lane": f"lane-{number}"}) for number in range(3)]
+    assert sink.recent.after() == [json.loads(line) for line in path.read_text().splitlines()]
+    assert sink.recent.find(ids[1])["lane"] == "lane-1"
+    monkeypatch.setattr(os, "fdatasync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(AuditError):
+        sink.append({"kind": "gap"})
+    assert sink.recent.last == 3
+    sink.close()

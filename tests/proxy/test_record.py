@@ -27,7 +27,7 @@ def test_a_violation_is_recorded_in_full():
         traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
         request_id="req-77",
     )
-    verdict = Verdict(Action.BLOCK, violations=(violation(trail=("gzip", "base64")),))
+    verdict = Verdict(Action.BLOCK, violations=(violation(trail=("gzip", "base64"), why=("issuer", "luhn")),))
     assert of_message(asked, verdict, Action.BLOCK, policy(), QUIET) == {
         "kind": "retention",
         "policy_id": "shop-2026",
@@ -59,6 +59,7 @@ def test_a_violation_is_recorded_in_full():
                 "trail": ["gzip", "base64"],
                 "start": 19,
                 "end": 35,
+                "why": ["issuer", "luhn"],
                 "verdict": "block",
             }
         ],
