@@ -50,11 +50,12 @@ PAN_SENT = found("retention", "PAN", "report")
 PAN_AT_REST = found("stored", "PAN", "report", lane="search")
 CODE = found("retention", "SECURITY_CODE", "block")
 TRACK = found("passthrough", "TRACK_2", "report", lane="front")
+STRIPE = found("retention", "TRACK_1", "redact")
 PIN = found("stored", "PIN_BLOCK", "block", lane="search")
 DOUBTFUL = [found(kind, "PAN", "report", "low", "doubts") for kind in ("passthrough", "retention", "stored")]
 
 CARD_DATA = [
-    *on_finding("SekishoSensitiveAuthenticationData", [CODE, TRACK, PIN], [PAN_IN, PAN_KEPT, PAN_AT_REST]),
+    *on_finding("SekishoSensitiveAuthenticationData", [CODE, STRIPE, TRACK, PIN], [PAN_IN, PAN_KEPT, PAN_AT_REST]),
     *on_finding("SekishoCardDataPassthrough", [PAN_IN, TRACK], [PAN_KEPT, PAN_AT_REST, CODE, *DOUBTFUL]),
     *on_finding("SekishoCardDataStored", [PAN_AT_REST, PIN], [PAN_IN, PAN_KEPT, CODE, *DOUBTFUL]),
     *on_finding("SekishoCardDataForwarded", [PAN_SENT, PAN_AT_REST, TRACK], [PAN_IN, PAN_KEPT, CODE, *DOUBTFUL]),
@@ -130,6 +131,12 @@ COVERAGE = [
         "taken-from-the-policy",
         {MONITORED: "0x200 stale", REQUESTS: "0+1x200 200x100"},
         {100: [], 220: [], 245: []},
+    ),
+    Case(
+        "SekishoLaneSilent",
+        "after-one-batch",
+        {MONITORED: "0x300", REQUESTS: "0x100 0+1x30 30x160"},
+        {110: [], 175: [], 200: []},
     ),
     Case("SekishoLaneSilent", "it-never-talked", {MONITORED: "0x300", REQUESTS: "0x300"}, {60: [], 290: []}),
     Case(
