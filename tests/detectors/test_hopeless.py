@@ -132,3 +132,29 @@ def test_json_is_found_the_same_without_dropping_anything(inspector, documents, 
     with patch("detectors.sieve.Hits.digits", lambda hits, label: []):
         thorough = inspector.inspect(body, "application/x-ndjson")
     assert quick == thorough
+
+
+@settings(max_examples=400, deadline=None)
+@given(documents=st.lists(DOCUMENTS, min_size=1, max_size=3), escaped=st.booleans())
+def test_what_is_quiet_holds_nothing(inspector, documents, escaped):
+    body = "\n".join(json.dumps(each, ensure_ascii=escaped) for each in documents).encode()
+    found = inspector.inspect(body, "application/x-ndjson")
+    assert not inspector.quiet(body, "application/x-ndjson") or not (found.findings or found.gaps)
+
+
+@pytest.mark.parametrize(
+    ("body", "quiet"),
+    [
+        ({"jan": BAD, "at": 1763800000000}, True),
+        ({"items": [BAD] * 60}, True),
+        ({"items": [BAD] * 70}, False),
+        ({"jan": BAD, "note": "x" * 20_000}, False),
+        ({"card": {"note": "x" * 2000, "jan": BAD}}, False),
+        ({"カード番号": BAD}, False),
+        ({"jan": "4901234567894"}, False),
+        ({"jan": BAD, "cvv": "123"}, False),
+    ],
+)
+def test_codes_that_are_no_cards_are_quiet(inspector, body, quiet):
+    data = json.dumps(body, ensure_ascii=False).encode()
+    assert inspector.quiet(data, "application/json") is quiet
