@@ -36,6 +36,9 @@ class Blind:
     def failed(self, _message: Message, _where: str) -> Decision:
         return Decision()
 
+    def note(self, _kind: str, **_more: object) -> None:
+        """There is no record to write."""
+
     def adopt(self, policy: Policy) -> None:
         self.policy = policy
 
