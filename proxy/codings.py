@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import bz2
 import lzma
-import zlib
+import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Protocol
 
 import brotli
 import zstandard
+
+from proxy.codings_zlib import CodingError, Zlib
 
 MOST_CODINGS = 2
 """Labels of one Content-Encoding that are taken off a body in motion, and containers inside of it."""
@@ -20,12 +23,20 @@ _ZSTD_SLICE = 256
 """Bytes of input at a time: a block of four bytes can stand for 128 KiB, and the library has no output limit."""
 
 
-class CodingError(Exception):
-    """The body is not what its label says; the message is a gap's reason."""
+_ZSTD_WINDOW = 8 * 1024 * 1024
+"""The largest window that HTTP allows (RFC 9659): it stays in memory as long as the body is under way."""
+_XZ_MEMORY = 66 * 1024 * 1024
+"""What the dictionary of ``xz -9`` takes; the format has room for 4 GiB."""
+_SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
+"""A zstd frame that decoders skip (RFC 8878 3.1.2)."""
 
 
 class Coding(Protocol):
     """One coding of one body."""
+
+    @property
+    def beside(self) -> bytearray:
+        """What decoders skip and a reader may see: names in headers, skippable frames. Who has read it takes it out."""
 
     def feed(self, data: bytes) -> None:
         """Gives it the next encoded bytes. Call only when ``read`` has returned nothing."""
@@ -37,52 +48,9 @@ class Coding(Protocol):
         """The body has ended here. Raises ``CodingError`` if the coding has not."""
 
 
-class _Zlib:
-    """gzip with all its members, zlib, or the raw deflate that some senders mean by ``deflate``."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._rest = b""
-        self._engine = zlib.decompressobj(31) if name == "gzip" else None
-        self._between = name == "gzip"
-        """No member is open."""
-
-    def feed(self, data: bytes) -> None:
-        self._rest = data
-
-    def read(self, most: int) -> bytes:
-        while self._rest:
-            if self._engine is None:
-                self._engine = zlib.decompressobj(15 if self._rest[0] & 0x8F == 8 else -15)
-            if self._engine.eof and not self._next_member():
-                return b""
-            self._between = False
-            try:
-                text = self._engine.decompress(self._rest, most)
-            except zlib.error:
-                raise CodingError(f"corrupt-{self._name}") from None
-            self._rest = self._engine.unused_data or self._engine.unconsumed_tail
-            if text:
-                return text
-        return self._engine.decompress(b"", most) if self._engine is not None and not self._engine.eof else b""
-
-    def _next_member(self) -> bool:
-        """Begins another member, if there is one behind the padding."""
-        self._rest = self._rest.lstrip(b"\0")
-        if self._rest and (self._name != "gzip" or self._rest[0] != 0x1F):
-            raise CodingError(f"corrupt-{self._name}")
-        self._between = True
-        if self._rest:
-            self._engine = zlib.decompressobj(31)
-        return bool(self._rest)
-
-    def end(self) -> None:
-        if not self._between and (self._engine is None or not self._engine.eof):
-            raise CodingError(f"truncated-{self._name}")
-
-
 class _Brotli:
     def __init__(self, _name: str) -> None:
+        self.beside = bytearray()
         self._engine = brotli.Decompressor()
         self._input = b""
 
@@ -110,30 +78,55 @@ class _Zstd:
     """Frame after frame."""
 
     def __init__(self, _name: str) -> None:
-        self._make = zstandard.ZstdDecompressor().decompressobj
+        self.beside = bytearray()
+        self._make = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).decompressobj
         self._engine = self._make()
         self._input = b""
         self._between = True
+        self._skip = 0
+        """Bytes that are left of a skippable frame."""
 
     def feed(self, data: bytes) -> None:
-        self._input = data
+        self._input += data
 
     def read(self, most: int) -> bytes:
         out: list[bytes] = []
-        while self._input and sum(map(len, out)) < most:
+        size = 0
+        while self._input and size < most:
+            if (self._skip or self._between) and not self._begins():
+                break
             piece, self._input = self._input[:_ZSTD_SLICE], self._input[_ZSTD_SLICE:]
             try:
                 out.append(self._engine.decompress(piece))
             except zstandard.ZstdError:
                 raise CodingError("corrupt-zstd") from None
+            size += len(out[-1])
             self._between = self._engine.eof
             if self._between:
                 self._input = self._engine.unused_data + self._input
                 self._engine = self._make()
         return b"".join(out)
 
+    def _begins(self) -> bool:
+        """Takes skippable frames; whether another frame begins behind them."""
+        while self._input:
+            if self._skip:
+                frame, self._input = self._input[: self._skip], self._input[self._skip :]
+                self._skip -= len(frame)
+                self.beside += frame if self._skip else frame + b"\n"
+            elif len(self._input) < 4:
+                return False
+            elif not _SKIPPABLE.match(self._input):
+                return True
+            elif len(self._input) < 8:
+                return False
+            else:
+                self._skip = int.from_bytes(self._input[4:8], "little")
+                self._input = self._input[8:]
+        return False
+
     def end(self) -> None:
-        if not self._between:
+        if not self._between or self._skip or self._input:
             raise CodingError("truncated-zstd")
 
 
@@ -141,9 +134,10 @@ class _Files:
     """bzip2 and xz, by the standard library's readers of one stream after another."""
 
     def __init__(self, name: str) -> None:
+        self.beside = bytearray()
         self._name = name
         self._make: Callable[[], bz2.BZ2Decompressor | lzma.LZMADecompressor] = (
-            bz2.BZ2Decompressor if name == "bzip2" else lzma.LZMADecompressor
+            bz2.BZ2Decompressor if name == "bzip2" else partial(lzma.LZMADecompressor, memlimit=_XZ_MEMORY)
         )
         self._engine = self._make()
         self._input = b""
@@ -180,6 +174,13 @@ class Chain:
         self._outer = outer
         self._inner = inner
 
+    @property
+    def beside(self) -> bytearray:
+        """Of both."""
+        self._outer.beside.extend(self._inner.beside)
+        self._inner.beside.clear()
+        return self._outer.beside
+
     def feed(self, data: bytes) -> None:
         self._outer.feed(data)
 
@@ -199,8 +200,8 @@ class Chain:
 
 
 _CODINGS: Mapping[str, Callable[[str], Coding]] = {
-    "gzip": _Zlib,
-    "deflate": _Zlib,
+    "gzip": Zlib,
+    "deflate": Zlib,
     "br": _Brotli,
     "zstd": _Zstd,
     "bzip2": _Files,

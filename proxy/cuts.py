@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from proxy.codings import CodingError, coding_of
+from proxy.codings import coding_of
+from proxy.codings_zlib import CodingError
 
 SNIFF = 262
 """Bytes of a body that say what it is: to the end of a tar's magic."""

@@ -127,7 +127,8 @@ def piece_message(flow: http.HTTPFlow, direction: Direction, context: Context, p
     head = request_message(flow.request, context) if is_request else response_message(flow, context)
     data = (flow.request if is_request else _response(flow)).data
     body = Part("body", piece.data, piece.content_type, held=piece.held)
-    parts = (body, *(trailer_parts(data) if piece.last else ()))
+    beside = (Part("body", piece.beside),) if piece.beside else ()
+    parts = (body, *beside, *(trailer_parts(data) if piece.last else ()))
     return replace(head, parts=parts, moving=True, measured="content-length" in data.headers)
 
 

@@ -12,7 +12,8 @@ from collections import deque
 from collections.abc import Iterator
 
 from detectors.model import Limits
-from proxy.codings import Chain, CodingError, coding_of, container_of
+from proxy.codings import Chain, coding_of, container_of
+from proxy.codings_zlib import CodingError
 from proxy.cuts import EVENT_END, SNIFF, boundary, kind_of, must_be_whole, only_at_lines
 
 WINDOW = 240 * 1024
@@ -25,7 +26,7 @@ _READ = 64 * 1024
 class Piece:
     """Bytes of a body that are inspected together. Nothing of it is passed on until ``passes`` is called."""
 
-    __slots__ = ("_stream", "content_type", "data", "gap", "held", "last", "out")
+    __slots__ = ("_stream", "beside", "content_type", "data", "gap", "held", "last", "out")
 
     def __init__(self, stream: Pieces, data: bytes, held: int, *, last: bool, gap: str) -> None:
         self._stream = stream
@@ -37,6 +38,8 @@ class Piece:
         self.gap = gap
         """Why not all of the body can be read from here on."""
         self.content_type = stream.content_type
+        self.beside = stream.beside()
+        """What the decoders have skipped on the way to ``data``: it passes with it."""
         self.out: bytes | None = None
         """What is to be passed on; ``None`` as long as nothing is."""
 
@@ -81,6 +84,10 @@ class Pieces:
         """Encoded, and being decoded."""
         self._read: deque[tuple[int, bytes]] = deque()
         """Encoded, and decoded to what stands before the offset beside it."""
+        self._held_back = 0
+        """Bytes of ``_read``."""
+        self._beside = b""
+        """The end of what the codings have skipped, where it goes on in what has not come yet."""
         self._ended = self._over = False
         self._gap = ""
 
@@ -97,7 +104,7 @@ class Pieces:
     @property
     def kept(self) -> int:
         """Bytes in memory."""
-        return len(self._buffer) + sum(map(len, self._waiting)) + sum(len(data) for _, data in self._read)
+        return len(self._buffer) + sum(map(len, self._waiting)) + self._held_back
 
     def take(self, data: bytes | bytearray) -> None:
         """More of the body, as it stands on the wire. A ``bytearray`` is its own from now on."""
@@ -124,7 +131,7 @@ class Pieces:
             self._fill(want)
             whole = self._ended and not self._waiting and self._open is None
             size, held = self._cut(whole=whole)
-            if not self._gap and not size and len(self._buffer) >= self._most:
+            if not self._gap and not size and max(len(self._buffer), self._held_back) >= self._most:
                 self._gap = "piece-too-large"
             if self._gap:
                 return Piece(self, bytes(self._buffer), 0, last=self._ended, gap=self._gap)
@@ -133,6 +140,15 @@ class Pieces:
                 return Piece(self, bytes(self._buffer[:size]), held, last=last, gap="")
             if len(self._buffer) < want:
                 return None
+
+    def beside(self) -> bytes:
+        """What the codings have skipped since this was asked last, and the end of what was cut then."""
+        if self._coding is None:
+            return b""
+        found = self._beside + self._coding.beside
+        self._coding.beside.clear()
+        self._beside = found[found.rfind(b"\n") + 1 :][-TAIL:]
+        return found
 
     def settle(self, piece: Piece, instead: bytes | None) -> bytes:
         """See ``Piece.passes``."""
@@ -151,6 +167,7 @@ class Pieces:
         out = []
         while self._read and (self._over or self._read[0][0] <= self._base):
             out.append(self._read.popleft()[1])
+            self._held_back -= len(out[-1])
         if self._over:
             out += [self._open or b"", *self._waiting]
         return b"".join(out)
@@ -182,6 +199,7 @@ class Pieces:
             raise CodingError("ratio")
         if not text:
             self._read.append((self._base + len(self._buffer), self._open))
+            self._held_back += len(self._open)
             self._open = None
         return True
 

@@ -175,6 +175,21 @@ async def test_content_codings_are_read_on_the_way(tmp_path, inspector, name, le
 
 
 @pytest.mark.parametrize("name", ["gzip", "zstd"])
+async def test_a_number_in_what_decoders_skip(tmp_path, inspector, name):
+    """The name in a gzip header, a frame that zstd skips."""
+    wire = CODINGS[name](NOISE + LINE * 4000)
+    if name == "gzip":
+        wire = b"\x1f\x8b\x08\x08" + bytes(6) + b"card " + NUMBER + b".log\0" + wire[10:]
+    else:
+        wire += b"\x50\x2a\x4d\x18\x15\0\0\0card " + NUMBER
+    request = chunked(wire, 9000, b"Content-Encoding: " + name.encode())
+    async with boundary(tmp_path, inspector, limits={**LIMITS, "body": 1000}) as running:
+        assert status_of(await running.ask(request, seconds=SECONDS)) == 403
+        assert running.origin.requests == []
+        assert NUMBER not in running.origin.received
+
+
+@pytest.mark.parametrize("name", ["gzip", "zstd"])
 async def test_a_compressed_file_is_read_on_the_way(tmp_path, inspector, name):
     wire = CODINGS[name](NOISE + with_number(SIZE))
     async with boundary(tmp_path, inspector, limits={**LIMITS, "body": 1000}) as running:

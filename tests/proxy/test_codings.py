@@ -11,7 +11,8 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.codings import CodingError, coding_of, container_of
+from proxy.codings import coding_of, container_of
+from proxy.codings_zlib import CodingError
 
 
 def raw_deflate(data):
@@ -93,6 +94,56 @@ def test_no_coding(label):
     assert coding_of(label) is None
 
 
+def test_a_dictionary_of_gigabytes():
+    wire = lzma.compress(b"text", filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 30}])
+    with pytest.raises(CodingError, match="corrupt-xz"):
+        decoded(container_of(wire), wire, 50)
+
+
 @pytest.mark.parametrize("start", [b"", b"\x1f", b"text", b"PK\x03\x04"])
 def test_no_container(start):
     assert container_of(start) is None
+
+
+SAID = b"name of the file"
+BESIDE = {
+    "a name": ("gzip", b"\x1f\x8b\x08\x08" + bytes(6) + SAID + b"\0" + ENCODERS["gzip"](b"text")[10:], SAID + b"\0\n"),
+    "a comment": ("gzip", b"\x1f\x8b\x08\x10" + bytes(6) + SAID + b"\0" + ENCODERS["gzip"](b"text")[10:],
+                  SAID + b"\0\n"),
+    "an extra field": ("gzip", b"\x1f\x8b\x08\x04" + bytes(6) + b"\x10\0" + SAID + ENCODERS["gzip"](b"text")[10:],
+                       b"\x10\0" + SAID + b"\n"),
+    "a second member": ("gzip", ENCODERS["gzip"](b"text") + b"\x1f\x8b\x08\x08" + bytes(6) + SAID
+                        + b"\0" + ENCODERS["gzip"](b"")[10:], SAID + b"\0\n"),
+    "a frame to skip": ("zstd", b"\x5e\x2a\x4d\x18\x10\0\0\0" + SAID + ENCODERS["zstd"](b"text"), SAID + b"\n"),
+    "one at the end": ("zstd", ENCODERS["zstd"](b"text") + b"\x50\x2a\x4d\x18\x10\0\0\0" + SAID, SAID + b"\n"),
+    "inside": ("zstd, gzip", gzip.compress(b"\x50\x2a\x4d\x18\x10\0\0\0" + SAID + ENCODERS["zstd"](b"text"), mtime=0),
+               SAID + b"\n"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("place", BESIDE)
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_what_decoders_skip_is_kept_for_a_look(place, size):
+    label, wire, beside = BESIDE[place]
+    coding = coding_of(label)
+    assert decoded(coding, wire, size) == b"text"
+    assert coding.beside == beside
+
+
+wide = zstandard.ZstdCompressor(compression_params=zstandard.ZstdCompressionParameters(window_log=24)).compressobj()
+
+
+@pytest.mark.parametrize(
+    ("label", "wire"),
+    [
+        ("zstd", b"\x50\x2a\x4d\x18\x10\0\0\0abc"),
+        ("zstd", b"\x50\x2a\x4d"),
+        ("gzip", b"\x1f\x8b\x08\x08" + b"n" * 200_000),
+        ("gzip", b"\x1f\x8b\x08\x08" + bytes(6) + b"name"),
+        ("zstd", wide.compress(b"text") + wide.flush()),
+    ],
+    ids=["cut frame", "cut magic", "endless name", "cut name", "a window of 16 MiB"],
+)
+def test_headers_that_are_none(label, wire):
+    with pytest.raises(CodingError):
+        decoded(coding_of(label), wire, 50)

@@ -218,3 +218,33 @@ def test_what_must_be_read_whole_is_a_gap(name, coding):
     assert piece.gap == "body-too-large"
     piece.passes()
     assert piece.out == wire
+
+
+@pytest.mark.parametrize("size", [9, 30, 1000])
+def test_what_a_coding_skips_is_seen_before_any_of_it_passes(size):
+    head = b"\x1f\x8b\x08\x08" + bytes(6)
+    wire = head + b"of " + NUMBER + b"\0" + gzip.compress(b"some text " * 30, mtime=0)[10:]
+    seen = []
+
+    def look(piece):
+        seen.append(piece.beside)
+        assert NUMBER in seen[0]
+
+    assert fed(Pieces("", "gzip", LIMITS), wire, size, look) == wire
+    assert b"".join(seen).count(NUMBER) == 1
+
+
+@pytest.mark.parametrize(
+    "nothing",
+    [b"\0\0\0\xff\xff" * 400_000, gzip.compress(b"", mtime=0) * 100_000],
+    ids=["empty blocks", "empty members"],
+)
+def test_a_body_that_decodes_to_nothing_is_not_kept_without_end(nothing):
+    pieces = Pieces("", "gzip", LIMITS)
+    start = gzip.compress(b"", mtime=0)[:10] if nothing[:1] == b"\0" else b""
+    for at in range(0, len(nothing), 1000):
+        pieces.take((start if at == 0 else b"") + nothing[at : at + 1000])
+        if (piece := pieces.next()) is not None:
+            break
+    assert piece.gap == "piece-too-large"
+    assert pieces.kept <= 2 * LIMITS.body
