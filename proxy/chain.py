@@ -1,13 +1,16 @@
-"""The audit file's keyed hash chain: how a line is sealed, and what is wrong with a file of them.
+"""The audit file's keyed hash chain: how a line is sealed, and what it says.
 
 A line is one JSON object whose last field is ``hash``: HMAC-SHA-256, with a key that is not in the file, over every
 byte of the line before it. The line's own ``prev`` (the hash of the line before) and ``seq`` are among those bytes. So
 a line that was altered, inserted, moved or taken out shows. The hash covers bytes, not parsed JSON: nothing that one
 reader sees and another does not (a doubled key, say) can be slipped in.
 
+A chain goes on from file to file (``segments``). Each but the first begins with an *anchor*, a line that says what the
+last one of the file before was. Files whose records have expired may be gone if a later line, *expiry*, says so.
+
 Lines taken off the end leave a shorter chain that is whole. Against that, the *head*, a small file beside the audit
 file, says which line is the last. Who can write both and has kept an old head can still wind both back together: keep
-``seq`` and ``hash`` of the last line somewhere else too, ``verify`` prints them.
+``seq`` and ``hash`` of the last line somewhere else too, ``audit_verify`` gives them.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import hmac
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,12 @@ TORN = "torn-line"
 
 REPAIR = "repair"
 """``kind`` of a repair record."""
+
+ANCHOR = "anchor"
+"""``kind`` of the first line of every file but the first."""
+
+EXPIRY = "expiry"
+"""``kind`` of a line that says that the file which ended with a certain line has been removed."""
 
 _SEALED = re.compile(rb'(\{.*),"hash":"([0-9a-f]{64})"\}', re.DOTALL)
 
@@ -54,6 +63,9 @@ class Line:
     hash: str
     kind: str
     gaps: Sequence[Mapping[str, Any]]
+    ts: str = ""
+    anchor: Mapping[str, Any] = field(default_factory=dict)
+    """Of an anchor or expiry: ``seq``, ``hash`` and ``ts`` of the last line of the file that is spoken of."""
 
 
 def unseal(line: bytes, key: bytes) -> Line | None:
@@ -65,7 +77,8 @@ def unseal(line: bytes, key: bytes) -> Line | None:
     if not hmac.compare_digest(hmac.new(key, body, hashlib.sha256).hexdigest().encode("ascii"), claimed):
         return None
     record = json.loads(body + b"}")
-    return Line(record["seq"], record["prev"], claimed.decode("ascii"), record["kind"], record["gaps"])
+    about = (record["kind"], record["gaps"], record.get("ts", ""), record.get("anchor", {}))
+    return Line(record["seq"], record["prev"], claimed.decode("ascii"), *about)
 
 
 def digest(data: bytes, key: bytes) -> str:
@@ -93,113 +106,9 @@ def unseal_head(data: bytes, key: bytes) -> tuple[int, str] | None:
     return (seq, last) if hmac.compare_digest(seal_head(seq, last, key), data) else None
 
 
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """What ``verify`` found. ``ok`` means: every line is as it was written, and none is missing."""
-
-    ok: bool
-    lines: int
-    """Lines that are in order, counted from the first."""
-    line: int = 0
-    """Number of the first bad line, from 1; one past the last where the end is missing; 0 if all is well."""
-    why: str = ""
-    repairs: int = 0
-    """Torn lines that a later record accounts for (a crash or a full disk while writing)."""
-    last_seq: int = 0
-    last_hash: str = GENESIS
-
-
-def verify(path: Path, secret: bytes) -> Verification:
-    """Reads an audit file and its head against the deployment's key. Safe while it is being written to.
-
-    Raises ``OSError`` if the audit file cannot be read.
-    """
-    key = chain_key(secret)
-    try:
-        head = head_path(path).read_bytes()
-    except FileNotFoundError:
-        head = None
-    # The head is read first: lines that are added meanwhile make the file longer than the head says, never shorter.
-    sealed = unseal_head(head, key) if head is not None else None
-    found, at_head = _walk(path, key, sealed[0] if sealed else -1)
-    if not found.ok:
-        return found
-    name = head_path(path).name
-    if head is None:
-        why = f"lines may be missing at the end: {name} is gone"
-    elif sealed is None:
-        why = f"lines may be missing at the end: {name} was altered, or written with another key"
-    elif sealed[0] > found.last_seq:
-        why = f"lines removed at the end: seq {found.last_seq + 1} to {sealed[0]} are gone"
-    elif at_head != sealed[1]:
-        why = f"lines may be missing at the end: {name} belongs to another file"
-    else:
-        return found
-    return replace(found, ok=False, line=found.lines + 1, why=why)
-
-
-def _walk(path: Path, key: bytes, mark: int) -> tuple[Verification, str]:
-    """The lines up to the first bad one, and the hash of the one with seq ``mark``."""
-    seq, last, repairs, number, bad = 0, GENESIS, 0, 0, 0
-    at_mark = GENESIS if mark == 0 else ""
-    torn = bytearray()
-    with path.open("rb") as file:
-        for number, raw in enumerate(file, 1):
-            line = unseal(raw[:-1], key) if raw.endswith(b"\n") else None
-            if line is None:  # acceptable if the next good line accounts for it
-                bad = bad or number
-                torn += raw
-                continue
-            if (line.seq, line.prev) != (seq + 1, last) or (torn and not _accounts_for(line, bytes(torn[:-1]), key)):
-                bad = bad or number
-                break
-            repairs += bool(torn)
-            seq, last, bad = line.seq, line.hash, 0
-            torn.clear()
-            if seq == mark:
-                at_mark = last
-    why = _diagnose(path, key, bad, seq, last) if bad else ""
-    lines = bad - 1 if bad else number
-    return Verification(not bad, lines, bad, why, repairs, seq, last), at_mark
-
-
-def _accounts_for(line: Line, torn: bytes, key: bytes) -> bool:
-    """Whether ``line`` is the repair record of exactly these bytes."""
-    return line.kind == REPAIR and any(
+def accounts_for(line: Line, torn: bytes, key: bytes) -> bool:
+    """Whether ``line`` says what exactly these bytes before it are."""
+    return line.kind in (REPAIR, ANCHOR) and any(
         gap.get("reason") == TORN and hmac.compare_digest(str(gap.get("digest")), digest(torn, key))
         for gap in line.gaps
     )
-
-
-def _diagnose(path: Path, key: bytes, bad: int, seq: int, last: str) -> str:
-    """What happened to line ``bad``, which should have followed the line ``seq`` with hash ``last``."""
-    first: dict[int, int] = {}
-    culprit = after = None
-    cut = False
-    with path.open("rb") as file:
-        for number, raw in enumerate(file, 1):
-            line = unseal(raw.rstrip(b"\n"), key)
-            if number == bad:
-                culprit, cut = line, not raw.endswith(b"\n")
-            if line is not None:
-                first.setdefault(line.seq, number)
-                after = line if after is None and number > bad else after
-    if not first:
-        return "not written with this key: is it the right key file?"
-    if cut:
-        return "cut short: the line has no end"
-    if culprit is None:
-        goes_on = after is not None and (after.seq, after.prev) == (seq + 1, last)
-        return "inserted: it was not written with this key" if goes_on else "altered: its hash does not match"
-    return _misplaced(culprit, bad, seq, first)
-
-
-def _misplaced(culprit: Line, bad: int, seq: int, first: Mapping[int, int]) -> str:
-    """Why a line that is good in itself stands in the wrong place. ``first``: seq → number of its first line."""
-    if first[culprit.seq] < bad:
-        return f"duplicated: line {first[culprit.seq]} has the same seq {culprit.seq}"
-    if culprit.seq <= seq + 1:
-        return "of another chain: it does not follow the line before it"
-    if seq + 1 in first:
-        return f"out of order: seq {culprit.seq} stands where seq {seq + 1} belongs"
-    return f"lines removed before it: seq {seq + 1} to {culprit.seq - 1} are gone"

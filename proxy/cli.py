@@ -163,7 +163,8 @@ def schema() -> None:
 @audit_app.command()
 def verify(
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="The audit file; without it, the policy's.")
+        Path | None,
+        typer.Argument(metavar="[FILE]", help="The audit file or its directory; without it, the policy's."),
     ] = None,
     key: Annotated[
         Path | None, typer.Option("--key", metavar="FILE", help="The key file; without it, the policy's.")
@@ -171,11 +172,11 @@ def verify(
     config: ConfigOption = Path("sekisho.yaml"),
     as_json: JsonOption = False,
 ) -> None:
-    """Check that no line of an audit file was removed, altered or moved.
+    """Check that no line of an audit file, and of the closed files beside it, was removed, altered or moved.
 
     Needs the key that the lines were written with. Exits with 1 and the first bad line if the chain is broken.
     """
-    from proxy.chain import verify as walk  # noqa: PLC0415 - the other commands start without it
+    from proxy.audit_verify import verify as walk  # noqa: PLC0415 - the other commands start without it
 
     if file is None or key is None:
         from proxy.policy import load  # noqa: PLC0415 - only without both names
@@ -183,6 +184,7 @@ def verify(
         policy = load(config)
         file, key = file or policy.audit.path, key or policy.audit.fingerprint_key_file
     try:
+        file = _audit_file(file)
         found = walk(file, read_key(key))
     except OSError as error:
         _fail(f"{file}: cannot be read: {error.strerror or type(error).__name__}", BAD_INPUT)
@@ -190,10 +192,22 @@ def verify(
         _print_json({"file": str(file), **dataclasses.asdict(found)})
     elif found.ok:
         torn = f", {found.repairs} torn while writing and accounted for" if found.repairs else ""
-        _say(f"{file}: {found.lines} lines, none removed, altered or moved{torn}")
+        several = f" in {found.files} files" if found.files > 1 else ""
+        since = f", from {found.since} on: what is older has expired" if found.first_seq > 1 else ""
+        _say(f"{file}: {found.lines} lines{several}, none removed, altered or moved{since}{torn}")
     else:
-        _tell(f"{file}:{found.line}: {found.why}")
+        _tell(f"{file.with_name(found.file or file.name)}:{found.line}: {found.why}")
     raise typer.Exit(OK if found.ok else BROKEN)
+
+
+def _audit_file(path: Path) -> Path:
+    """The audit file that ``path``, or the only head in the directory ``path``, speaks of."""
+    if not path.is_dir():
+        return path
+    heads = sorted(path.glob("*.head"))
+    if len(heads) != 1:
+        _fail(f"{path}: holds {len(heads) or 'no'} audit files: name one", BAD_INPUT)
+    return heads[0].with_suffix("")
 
 
 def _check_recognizers(policy: Policy, file: Path) -> None:

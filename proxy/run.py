@@ -85,7 +85,7 @@ def build(policy_path: Path) -> Sidecar:
     try:
         key = read_key(policy.audit.fingerprint_key_file)
         inspector = Inspector(fingerprint_key=key, recognizers=policy.recognizers)
-        audit = JsonLinesAudit(policy.audit.path, key)
+        audit = JsonLinesAudit(policy.audit.path, key, keep_days=policy.audit.retention_days)
     except (KeyFileError, RecognizerError) as error:
         raise BadInput(str(error)) from None
     meter = new_meter(inspector)
@@ -213,6 +213,7 @@ async def reload_once(sidecar: Sidecar, host: Host) -> bool:
         policy = load(sidecar.path)
         check_fixed(sidecar.guard.policy, policy)
         await host.reload(policy)
+        sidecar.audit.keep_days = policy.audit.retention_days
     except (PolicyError, BadInput, TlsFileError, StartError, AuditError) as error:
         sidecar.meter.policy_reload("error")
         logger.error("policy not reloaded, the former one stays in force: %s", error)

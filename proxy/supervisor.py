@@ -275,6 +275,7 @@ class Supervisor:
             Rules.of(policy)  # reads the certificates
             _check_free([lane for lane in policy.lanes if lane.listen not in {lane.listen for lane in former.lanes}])
             self._sidecar.guard.adopt(policy)
+            self._sidecar.audit.keep_days = policy.audit.retention_days
         except (PolicyError, BadInput, TlsFileError, StartError, AuditError) as error:
             self._sidecar.meter.policy_reload("error")
             logger.error("policy not reloaded, the former one stays in force: %s", error)

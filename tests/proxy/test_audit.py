@@ -10,13 +10,14 @@ import sys
 import textwrap
 import threading
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from proxy.audit import AuditError, JsonLinesAudit, RecordingAudit, verify
 from proxy.chain import head_path
+from proxy.segments import closed
 
 SECRET = b"a key that is only used in tests"
 EVENT = {"kind": "retention", "lane": "app-logs", "verdict": "block"}
@@ -75,7 +76,7 @@ def test_a_restart_continues_the_chain(path):
 
 
 def test_a_long_file_is_continued_from_its_tail(path, monkeypatch):
-    monkeypatch.setattr("proxy.audit.TAIL", 1000)
+    monkeypatch.setattr("proxy.audit_end.TAIL", 1000)
     for _ in range(5):
         sink = JsonLinesAudit(path, SECRET)
         for _ in range(3):
@@ -353,6 +354,203 @@ def test_the_double_keeps_events_and_fails_on_demand():
     with pytest.raises(AuditError):
         sink.append(EVENT)
     assert len(sink.events) == 1
+
+
+class Days:
+    """An audit file whose day a test can end."""
+
+    def __init__(self, path: Path, keep: int | None = None) -> None:
+        self.path, self.keep = path, keep
+        self.time = datetime(2026, 11, 5, 12, tzinfo=UTC)
+
+    def open(self) -> JsonLinesAudit:
+        return JsonLinesAudit(self.path, SECRET, keep_days=self.keep, now=lambda: self.time)
+
+    def after(self, days: int) -> None:
+        """Writes two records a day, today and on the days after it; files look as old as they are."""
+        sink = self.open()
+        for _ in range(days):
+            sink.append(EVENT)
+            sink.append(EVENT)
+            for file in self.path.parent.glob("*.jsonl"):
+                last = json.loads(file.read_bytes().splitlines()[-1])["ts"]
+                os.utime(file, (datetime.fromisoformat(last).timestamp(),) * 2)
+            self.time += timedelta(days=1)
+        sink.close()
+
+    def names(self) -> list[str]:
+        return sorted(file.name for file in self.path.parent.iterdir() if ".head" not in file.name)
+
+
+def test_each_day_has_its_file_and_the_chain_goes_on(path):
+    days = Days(path)
+    days.after(3)
+    assert days.names() == ["audit-2026-11-05.jsonl", "audit-2026-11-06.jsonl", "audit.jsonl"]
+    first, second, third = (records(path.parent / name) for name in days.names())
+    assert [[line["kind"] for line in lines] for lines in (first, second, third)] == [
+        ["retention", "retention"],
+        ["anchor", "retention", "retention"],
+        ["anchor", "retention", "retention"],
+    ]
+    assert [line["seq"] for line in [*first, *second, *third]] == list(range(1, 9))
+    assert second[0]["anchor"] == {"seq": 2, "hash": first[-1]["hash"], "ts": first[-1]["ts"]}
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    found = verify(path, SECRET)
+    assert (found.ok, found.lines, found.files, found.first_seq) == (True, 8, 3, 1)
+
+
+def test_what_is_old_enough_is_removed_and_the_rest_verifies_from_its_anchor(path):
+    days = Days(path, keep=2)
+    days.after(6)
+    assert days.names() == ["audit-2026-11-08.jsonl", "audit-2026-11-09.jsonl", "audit.jsonl"]
+    found = verify(path, SECRET)
+    assert (found.ok, found.files, found.since[:10]) == (True, 3, "2026-11-08")
+    expired = [
+        line["anchor"] for name in days.names() for line in records(path.parent / name) if line["kind"] == "expiry"
+    ]
+    assert expired[-1]["file"] == "audit-2026-11-07.jsonl"
+    assert expired[-1]["seq"] == found.first_seq - 1
+    days.time += timedelta(days=30)
+    days.open().close()  # at start, too
+    assert days.names() == ["audit.jsonl"]
+    assert verify(path, SECRET).ok
+
+
+def test_without_a_word_nothing_expires(path):
+    days = Days(path)
+    days.after(5)
+    assert len(days.names()) == 5
+
+
+STEPS = ["rename", "open", "write", "fdatasync", "pwrite", "unlink"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("number", range(1, 5))
+@pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
+def test_killed_at_any_step_the_chain_goes_on(path, step, number, done):
+    """The process is killed before or after one of the calls that change what is on the disk, as a day ends."""
+    Days(path, keep=1).after(3)
+    code = """
+        import os, signal, sys
+        from datetime import UTC, datetime
+        from pathlib import Path
+        from proxy import audit
+        path, secret, step, number, done = Path(sys.argv[1]), sys.argv[2].encode(), sys.argv[3], int(sys.argv[4]), sys.argv[5]
+        sink = audit.JsonLinesAudit(path, secret, keep_days=1, now=lambda: datetime(2026, 11, 9, tzinfo=UTC))
+        real, calls = getattr(os, step), []
+        def deadly(*given, **named):
+            calls.append(step)
+            if len(calls) == number and done == "False": os.kill(os.getpid(), signal.SIGKILL)
+            result = real(*given, **named)
+            if len(calls) == number: os.kill(os.getpid(), signal.SIGKILL)
+            return result
+        setattr(os, step, deadly)
+        sink.append({"kind": "gap"})
+    """
+    arguments = [path, SECRET, step, str(number), str(done)]
+    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(code), *arguments], capture_output=True, check=False)
+    assert ended.returncode in (0, -9), ended.stderr.decode()
+    if path.exists():
+        found = verify(path, SECRET)
+        assert found.ok or path.stat().st_size == 0, found
+    days = Days(path, keep=1)
+    days.time = datetime(2026, 11, 9, 13, tzinfo=UTC)
+    days.after(1)
+    found = verify(path, SECRET)
+    assert found.ok, found
+    lines = [line for name in days.names() for line in (path.parent / name).read_bytes().splitlines()]
+    assert len(lines) == found.lines
+    assert not list(path.parent.glob("*.new"))
+
+
+def test_renamed_by_somebody_else_under_load(path):
+    """As logrotate does it, whether or not it makes an empty file in its place."""
+    sink = JsonLinesAudit(path, SECRET)
+    go_on = threading.Event()
+    written = []
+
+    def write():
+        while not go_on.is_set() or len(written) < 200:
+            written.append(sink.append(EVENT))
+
+    threads = [threading.Thread(target=write) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for number in range(1, 6):
+        while not path.exists() or not path.stat().st_size:
+            pass
+        path.rename(path.with_name(f"audit.jsonl.{number}"))
+        if number % 2:
+            os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+        assert verify(path, SECRET).ok
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    sink.append(EVENT)
+    sink.close()
+    found = verify(path, SECRET)
+    assert (found.ok, found.files) == (True, 6)
+    kept = {line["id"] for file in [path, *closed(path)] for line in records(file)}
+    assert set(written) <= kept
+
+
+def test_renamed_while_nobody_writes(path):
+    for number in (1, 2):
+        sink = JsonLinesAudit(path, SECRET)
+        sink.append(EVENT)
+        sink.close()
+        with path.open("ab") as file:
+            file.write(b"half a li")  # it died in the midst of it
+        path.rename(path.with_name(f"audit.jsonl.{number}"))
+    sink = JsonLinesAudit(path, SECRET)
+    sink.append(EVENT)
+    sink.close()
+    found = verify(path, SECRET)
+    assert (found.ok, found.files, found.repairs) == (True, 3, 2)
+
+
+def test_another_file_in_its_place_is_not_written_to(sink, path):
+    sink.append(EVENT)
+    path.rename(path.with_name("audit.jsonl.1"))
+    path.write_bytes(b"somebody else's\n")
+    with pytest.raises(AuditError, match="was replaced while in use"):
+        sink.append(EVENT)
+    assert path.read_bytes() == b"somebody else's\n"
+
+
+def test_a_file_that_must_not_be_renamed_is_gone_on_with(path, monkeypatch, caplog):
+    days = Days(path)
+    sink = days.open()
+    sink.append(EVENT)
+
+    def refuse(*_):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "rename", refuse)  # chattr +a
+    days.time += timedelta(days=1)
+    sink.append(EVENT)
+    sink.append(EVENT)
+    sink.close()
+    assert summary(path) == (True, 3, 0)
+    assert len(caplog.records) == 1
+
+
+def test_a_disk_that_is_full_at_midnight(path, monkeypatch):
+    days = Days(path)
+    sink = days.open()
+    sink.append(EVENT)
+    days.time += timedelta(days=1)
+    with monkeypatch.context() as patch:
+        half(patch, undo=True)
+        for _ in range(2):
+            with pytest.raises(AuditError):
+                sink.append(EVENT)
+    sink.append(EVENT)
+    sink.close()
+    assert verify(path, SECRET).ok
+    assert days.names() == ["audit-2026-11-05.jsonl", "audit.jsonl"]
+    assert [line["kind"] for line in records(path)] == ["anchor", "retention"]
 
 
 def test_the_last_records_are_in_memory_as_they_stand_in_the_file(path, monkeypatch):

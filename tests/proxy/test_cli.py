@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from proxy import cli
-from proxy.chain import Verification
+from proxy.audit import JsonLinesAudit
+from proxy.audit_verify import Verification
+from proxy.keyfile import read_key
 from proxy.policy import PolicyError, schema
 from proxy.policy_errors import START, Problem
 
@@ -179,7 +181,7 @@ def chain(monkeypatch):
                 raise result
             return result
 
-        monkeypatch.setattr("proxy.chain.verify", verify)
+        monkeypatch.setattr("proxy.audit_verify.verify", verify)
         return asked
 
     return answers
@@ -371,3 +373,15 @@ def test_a_file_name_that_the_terminal_cannot_show(policy):
             check=False,
         )
         assert done.returncode == 0, done.stderr
+
+
+def test_the_directory_of_an_audit_file_stands_for_it(run, tmp_path):
+    key = tmp_path / "key"
+    key.write_text("ab" * 32)
+    key.chmod(0o600)
+    folder = tmp_path / "var"
+    assert run("audit", "verify", str(tmp_path), "--key", str(key))[0] == 2
+    JsonLinesAudit(folder / "audit.jsonl", read_key(key)).close()
+    assert run("audit", "verify", str(folder), "--key", str(key))[0] == 0
+    (folder / "other.jsonl.head").touch()
+    assert run("audit", "verify", str(folder), "--key", str(key))[0] == 2
