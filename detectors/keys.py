@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from unicodedata import normalize
 
 _PREFIX = re.compile(r"^x[-_]", re.IGNORECASE)
 """``X-CVV``: the old prefix of header fields says nothing (RFC 6648)."""
@@ -15,8 +16,8 @@ _FOLD = re.compile(r"[\s_\-.\[\]:@'\"]+")
 
 
 def fold(name: str) -> str:
-    """A name without case, separators and brackets: ``card[Card_No]`` and ``cardCardNo`` are the same."""
-    return _FOLD.sub("", name).casefold()
+    """A name without case, width, separators and brackets: ``card[Card_No]`` and ``cardCardNo`` are the same."""
+    return _FOLD.sub("", name if name.isascii() else normalize("NFKC", name)).casefold()
 
 
 CARD_KEYS = (
@@ -33,13 +34,15 @@ _CODE_STEMS = (
 )  # fmt: skip
 _CODE_PREFIXES = (
     "", "card", "cc", "credit", "creditcard", "payment", "paymentcard", "new", "my", "user", "customer", "order",
-    "input", "txt", "form", "raw", "plain",
+    "input", "txt", "form", "raw", "plain", "data", "amex",
 )  # fmt: skip
 _CODE_SUFFIXES = ("", "code", "value", "val", "number", "num", "no", "input", "field", "text", "txt", "str", "data")
 SECURITY_CODE_KEYS = (
     *(prefix + stem + suffix for prefix in _CODE_PREFIXES for stem in _CODE_STEMS for suffix in _CODE_SUFFIXES),
     "csc", "cardcsc", "cccsc", "カードセキュリティコード", "セキュリティコード", "セキュリティーコード",
-    "セキュリティ番号", "カード確認番号", "ｾｷｭﾘﾃｨｺｰﾄﾞ",
+    "セキュリティ番号", "カード確認番号", "ｾｷｭﾘﾃｨｺｰﾄﾞ", "裏面3桁", "裏面の3桁", "安全码", "安全碼", "보안코드",
+    "amexcid", "cardcid", "cccid", "códigodeseguridad", "codigodeseguridad", "prüfnummer", "kartenprüfnummer",
+    "cryptogramme", "cryptogrammevisuel",
 )  # fmt: skip
 """Three or four digits under one of these are a security code."""
 

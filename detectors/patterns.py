@@ -59,7 +59,7 @@ _PCT_DIGIT = (
 # Between a key and its value: quotes, colons, tags, and the same through percent, HTML and backslash escapes.
 _KV = (
     rb"(?:[^0-9A-Za-z%&\\]|%(?:25)*(?:2[0-9a-fA-F]|3[a-fA-F]|[57][b-fB-F]|0[9adAD])|&[a-zA-Z]{2,6};|&#x?[0-9a-fA-F]{2,4};"
-    rb"|\\+u00[0-9a-fA-F]{2}|\\+[nrt\"'/]?| is | no | was |CDATA|=)"
+    rb"|\\+(?:u00|x)[0-9a-fA-F]{2}|\\+[nrt\"'/]?| is | no | was | in ?(?:[(]|%28)|null|CDATA|=)"
 )
 _LEAD = rb"(?:[0-9%\\\x82\xa3\xd9\xdb\xef\xf0]|&#)"
 _CARD_KEY = (
@@ -67,14 +67,19 @@ _CARD_KEY = (
     rb"|(?:^|[^a-z])[fd]?pan|primary[\s_-]?account[\s_-]?number)"
 )
 _CODE_KEY = (
-    rb"(?:(?:cvv2?|cvc2?|cvn2?|cav2|(?:security|sec)[\s_.-]?(?:code|cd|number|no)|verification)"
+    rb"(?:(?:cvv2?|cvc2?|cvn2?|cav2|(?:amex|card|cc)[_.-]?cid|(?:security|sec)[\s_.-]?(?:code|cd|number|no)|verification)"
     rb"(?:[\s_.-]?(?:code|val|value|number|num|no|input|field|te?xt|str|data))?|csc|verify[\s_.-]?code)"
 )
 _PIN_KEY = rb"pin[\s_-]?bl(?:oc)?k(?:[\s_-]?data)?"
 JAPANESE_KEYS = (
     "カード番号", "クレカ番号", "ｶｰﾄﾞ番号", "セキュリティコード", "セキュリティーコード", "セキュリティ番号",
-    "ｾｷｭﾘﾃｨｺｰﾄﾞ", "カード確認番号", "裏面の",
+    "ｾｷｭﾘﾃｨｺｰﾄﾞ", "カード確認番号", "裏面",
 )  # fmt: skip
+_FOREIGN = (
+    "código de seguridad", "codigo de seguridad", "prüfnummer", "cryptogramme", "安全码", "安全碼",
+    "보안코드", "보안 코드",
+)  # fmt: skip
+FOREIGN_CODE_KEYS = rb"(?:" + b"|".join(name.encode() for name in _FOREIGN) + rb")"
 
 
 def _percent(byte: int) -> bytes:
@@ -159,7 +164,7 @@ class Pattern:
 PATTERNS: tuple[Pattern, ...] = (
     Pattern(RECOGNIZE, rb"(?:^|[^0-9])" + _NUMBER, bare=True),
     Pattern(RECOGNIZE, rb"(?:^|[^0-9])[2-689](?:[ ._+-]+[0-9]){3}(?:[ ._+-]*[0-9]){9}"),
-    Pattern(RECOGNIZE, rb"(?:^|[^0-9])" + _FIRST_TWO + _printed(rb"[^0-9A-Za-z_]{1,3}")),
+    Pattern(RECOGNIZE, rb"(?:^|[^0-9])" + _FIRST_TWO + _printed(rb"[^0-9A-Za-z_]{1,4}")),
     Pattern(RECOGNIZE, rb"(?:^|[^0-9])" + _FIRST_TWO + _printed(rb"(?:\\+[nrt]){1,2}")),
     Pattern(RECOGNIZE, rb"(?:^|[^0-9])[2-689]\.[0-9]{10,18}[eE]\+?1[2-8]"),
     Pattern(RECOGNIZE, rb"(?:^|[^0-9])00+" + _FIRST_TWO + rb"[0-9]{11}"),
@@ -171,6 +176,11 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern(RECOGNIZE, _CODE_KEY + _KV + rb"{1,12}" + _LEAD, True),
     Pattern(RECOGNIZE, _PIN_KEY + _KV + rb"{1,12}[0-9A-F]{8}", True),
     *(Pattern(RECOGNIZE, expression, True) for expression in japanese_patterns()),
+    Pattern(RECOGNIZE, FOREIGN_CODE_KEYS + _KV + rb"{1,12}" + _LEAD, True),
+    Pattern(
+        RECOGNIZE,
+        rb"(?:\xef\xbc\xa3|\xef\xbd\x83)(?:\xef\xbc\xb6|\xef\xbd\x96)(?:\xef\xbc[\xa3\xb6]|\xef\xbd[\x83\x96])",
+    ),
     # An escape that ends in a digit, right before a number: %204111…, \u30c94111…
     Pattern("percent", _PCT + rb"[0-9A-Fa-f][0-9]" + _NUMBER),
     Pattern("escape", rb"\\+(?:u[0-9A-Fa-f]{3}|x[0-9A-Fa-f])[0-9]" + _NUMBER),

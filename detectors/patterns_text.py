@@ -29,8 +29,8 @@ _CARDS = (
 _JAPANESE = tuple(name.encode() for name in ("カード番号", "セキュリティコード", "カード確認番号"))
 _FIELD = rb"(?:" + b"|".join((*_CODES, *_CARDS, *_JAPANESE)) + rb")"
 TYPE = (
-    rb"(?:(?:old|new|rejected|invalid|actual|received|string|str|int|integer|number|text|raw|array|kvlist|bytes)?_?(?:val|value|values|string|int)|s|n|v"
-    rb"|string|str|text|data|content|answer|default|current|previous|before|after|old|new|input|selected|type|span"
+    rb"(?:(?:old|new|rejected|invalid|actual|received|string|str|int|integer|number|text|raw|array|kvlist|bytes)?_?(?:val|value|values|string|int|integer)|s|n|v"
+    rb"|params|context|string|str|text|data|content|answer|default|current|previous|before|after|old|new|input|selected|type|span"
     rb"|t[drh]|d[dt]|rejected|cdata|name|key|label|div|strong|b|p|i|some|optional|short|true|false|raw|u)"
 )
 _APART = rb"[^0-9A-Za-z]+"
@@ -55,6 +55,9 @@ def apart() -> list[Row]:
         ("pair", rb"[:=]\s{0,4}\\*[\"'](?:x[_-]|(?:credit|payment)?[_. -]?card[._-])?" + _FIELD + rb"\\*[\"']", True),
         ("pair", rb"[\[,]\s{0,8}\\*[\"'](?:x-)?" + _FIELD + rb"\\*[\"']\s{0,4},\s{0,8}\\*[\"']?[0-9]", True),
         ("pair", _FIELD + rb"[\"'\\]{0,4}[\s:=\[>]{0,12}(?:/\*|//|<!--)", True),
+        ("pair", _FIELD + rb"\\*[\"']\s{0,16}\]", True),
+        ("pair", rb"(?:received|input)\\*[\"']\s{0,4}:\s{0,4}\\*[\"']?[0-9]{3,4}\\*[\"']?[\s,}]", True),
+        ("pair", rb"\$number(?:int|long|double|decimal)\\*[\"']\s{0,4}:\s{0,4}\\*[\"']?[0-9]", True),
         ("pair", rb"<!ENTITY", True),
         ("pair", rb"[0-9](?:\]\]>)?<!\[CDATA\[[0-9 -]|[0-9]\]\]>[0-9]|[0-9]<\?[^>]{0,64}\?>[0-9]", True),
         ("table", _FIELD + rb"[ \"'`\]\\]{0,4}=\s?(?:\?|\$[0-9]|%s|:[0-9])", True),

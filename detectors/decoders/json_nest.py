@@ -114,10 +114,16 @@ class Nest:
             return
         if level.index != OBJECT:
             level.called = text if text is not None and is_card_field(self._text(text, ask)) else _NONE
+            if level.called != _NONE and len(self._levels) > 1 and self._is(level.key, NAMING):
+                yield from self._called(self._levels[-2], level.called, ask)
         elif text is not None and tells(self._text(text, ask)):
-            level.called = text
-            yield from (replace(peel, key=self._text(text, ask)) for peel in level.waiting)
-            level.waiting.clear()
+            yield from self._called(level, text, ask)
+
+    def _called(self, level: _Level, text: Span, ask: Ask) -> Iterator[Peel]:
+        """``text`` names the values of ``level`` whose own names say nothing; gives those that waited for it."""
+        level.called = text
+        yield from (replace(peel, key=self._text(text, ask)) for peel in level.waiting)
+        level.waiting.clear()
 
     def hold(self, peel: Peel) -> bool:
         """Whether the value waits for a name that may follow."""

@@ -20,7 +20,7 @@ from detectors.keys import (
 
 NAMING = frozenset(
     b"name key k field fieldname field_name label title id param parameter attribute attr tag property prop header"
-    b" column column_name type path question selector element target autocomplete".split()
+    b" column column_name type path loc instancepath question selector element target autocomplete".split()
 )
 """Members (lower case) whose text names the value beside them."""
 
@@ -28,7 +28,8 @@ SAYS_NOTHING = frozenset(
     b"value val v values content text data string str int integer long double float number_value stringvalue intvalue"
     b" doublevalue arrayvalue kvlistvalue bytesvalue string_value int_value s n #text $t _ $ raw default answer"
     b" rejectedvalue rejected_value invalidvalue invalid_value actual received"
-    b" old new oldvalue newvalue old_value new_value before after from to current previous input selected".split()
+    b" old new oldvalue newvalue old_value new_value before after from to current previous input selected"
+    b" $numberint $numberlong $numberdouble $numberdecimal integervalue params context".split()
 )
 """Members (lower case) that are called by their type or their part, not by what they hold."""
 

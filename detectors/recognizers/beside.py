@@ -45,6 +45,8 @@ _NAMED = re.compile(
     r"|[34３４]桁(?:の(?:番号|数字))?|コード)"
     r"(?:[\s:=：＝#]{1,3}|\s?(?:is|は)\s?){1,2}([0-9]{3,4})(?![0-9A-Za-z])"
 )
+_WORD = re.compile(r"([A-Za-z][\w.\-]*)[^\w\n]{0,6}\Z")
+_SAYS_EXPIRY = re.compile(r"exp|val|thru|until|good|date|mm|yy|end", re.IGNORECASE)
 _NAMED_WITHIN = 64
 """Characters behind a card number in which a code by a common name is its security code."""
 
@@ -57,6 +59,12 @@ def after(text: str, ends: Sequence[int]) -> Iterator[Recognized]:
         if named is not None and "\n" not in text[end : named.start()]:
             yield Recognized(SECURITY_CODE, *named.span(1), "high", "", ("beside a card number",))
         if expiry is None or (named is not None and expiry.start(1) == named.start(1)):
+            continue
+        if (
+            expiry[1].isdigit()
+            and (word := _WORD.search(text, end, expiry.start(1)))
+            and not _SAYS_EXPIRY.search(word[1])
+        ):
             continue
         yield Recognized(EXPIRY, expiry.start(1), expiry.end(1), "high", "", ("beside a card number",))
         glued = expiry.re is _GLUED and expiry[2]

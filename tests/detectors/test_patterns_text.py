@@ -25,6 +25,7 @@ POINTED_AT = {
         b'{"key":"cvv","value":{"stringValue":"123"}}', b'{"Value":"123","Name":"security_code"}', b'["X-CVV", "123"]', b"<th>CVV</th><td>123</td>",
         b"<key>cvc2</key>\n<string>123</string>", b'{"cvv":{"S":"123"}}', b'{\\"name\\":\\"card_number\\"}', b"<dt>Card No.</dt><dd>1234567890</dd>",
         "<td>セキュリティコード</td><td>123</td>".encode(), b'{"name": "payment.card.cvv"}',
+        b'{"loc":["body","cvv"],"msg":"x","input":"123"}', b'"received":"123","path":["cvv"]', b'{"n":{"$numberInt":"123"}}',
     ],
     "table": [
         b"id,cvv,name\n1,123,x", b"id;card_no\n1;2", b"| id | Card No |", b"a\\tcvv\\n1\\t123", b"a%2Ccvv%0A1%2C123", b"INSERT INTO t (card_no, cvv) VALUES (1, 2)",
