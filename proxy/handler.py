@@ -70,6 +70,7 @@ class LaneConnectionHandler(PressedHandler):
         self.pending = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self.moved = asyncio.Event()
+        self._turns = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._wakeups: dict[commands.RequestWakeup, asyncio.TimerHandle] = {}
 

@@ -56,6 +56,7 @@ class LaneClient(Careful, Http1Client):
             request = as_http1(event.request, ends=event.end_stream) if event.request.is_http2 else event.request
             self.stream_id, self.request = event.stream_id, request
             self._interim = 0
+            self.trailers = None  # a body with a length has no room for them
             self._held = http1.assemble_request_head(request)
         elif isinstance(event, RequestData):
             chunked = self.request is not None and is_chunked(self.request)

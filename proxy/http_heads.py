@@ -14,9 +14,9 @@ from typing import Any
 from mitmproxy import http
 from mitmproxy.net.http.http1.read import _read_request_line, _read_response_line
 
-MOST_FIELDS = 4000
+MOST_FIELDS = 1000
 """Header fields of one message, each cookie counted as one: every one of them is a part of its own to the gate, and
-tens of thousands of one byte each would hold up all lanes."""
+thousands of one byte each would hold up all lanes."""
 
 FORBIDDEN_TRAILERS = frozenset(
     b"authorization connection content-encoding content-length content-range content-type cookie expect host "

@@ -17,11 +17,10 @@ from mitmproxy.utils import asyncio_utils
 from proxy.http_layers import Drained
 from proxy.http_request import Seat
 from proxy.http_tls import HTTP2
+from proxy.http_two_engine import PREFACE, Turns
 
 CLOGGED_BYTES = 64 * 1024
 """Bytes written to a connection and not taken by it, beyond which what is for it is no longer read."""
-SLICE_BYTES = 4096
-"""Bytes of HTTP/2 between two turns of the event loop: they may be hundreds of frames."""
 
 
 class PressedHandler(ProxyConnectionHandler):
@@ -32,6 +31,9 @@ class PressedHandler(ProxyConnectionHandler):
     """Hooks that are being waited for."""
     dead = False
     """The layers are not asked any more."""
+    _begun = 0
+    """Bytes of the client that have been fed, until it is known what it speaks."""
+    _turns: dict[Connection, Turns]
     moved: asyncio.Event
     """Set whenever the layers have been fed."""
 
@@ -41,12 +43,19 @@ class PressedHandler(ProxyConnectionHandler):
 
     async def server_event(self, event: events.Event) -> None:
         """The host's entry for an event. HTTP/2 is fed in slices, and others have their turn in between."""
-        if not (self.multiplexed and isinstance(event, events.DataReceived)):
+        if not isinstance(event, events.DataReceived) or not (self.multiplexed or self._may_begin(event)):
             self.feed(event)
+            if isinstance(event, events.ConnectionClosed):
+                self._turns.pop(event.connection, None)
             return
-        for at in range(0, len(event.data), SLICE_BYTES):
-            self.feed(events.DataReceived(event.connection, event.data[at : at + SLICE_BYTES]))
-            if at + SLICE_BYTES >= len(event.data):
+        is_client = event.connection is self.client
+        turns = self._turns.setdefault(event.connection, Turns(len(PREFACE) if is_client else 0))
+        fed = 0
+        for data in turns.cut(event.data):
+            whole = fed and not self.multiplexed  # HTTP/1: the first slice has shown it
+            self.feed(events.DataReceived(event.connection, event.data[fed:] if whole else data))
+            fed = len(event.data) if whole else fed + len(data)
+            if fed >= len(event.data):
                 break
             try:
                 await asyncio.sleep(0)
@@ -55,7 +64,13 @@ class PressedHandler(ProxyConnectionHandler):
                 if task is not None:
                     asyncio.get_running_loop().call_soon(task.cancel)  # where the host expects it: when it reads
                 return
-        self.feed(Drained())
+        self._begun += fed if is_client else 0
+        if self.multiplexed:
+            self.feed(Drained())
+
+    def _may_begin(self, event: events.DataReceived) -> bool:
+        """Whether the client may be in the midst of HTTP/2's preface."""
+        return event.connection is self.client and self._begun < len(PREFACE)
 
     @property
     def multiplexed(self) -> bool:

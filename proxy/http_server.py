@@ -166,7 +166,7 @@ class LaneServer(Careful, Http1Server):
         if response.status_code == 100:
             yield commands.SendData(self.conn, raw)
             return
-        self.response, self._held = response, raw
+        self.response, self._held, self.trailers = response, raw, None
         if response.status_code == 101 or response.stream:
             yield from self._flush(b"")
 

@@ -6,6 +6,7 @@ The host's connection opens every window to two gigabytes, and keeps whatever it
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import h2.connection
 import h2.events
@@ -24,6 +25,11 @@ WINDOW = 256 * 1024
 CONNECTION_WINDOW = 1024 * 1024
 FRAME_BYTES = 16384
 TABLE_BYTES = 4096
+SLICE_BYTES = 4096
+SLICE_COST = 64
+"""What is read of a connection between two turns of the event loop: bytes, and frames by their ``_COSTS``."""
+_COSTS = {1: 8, 5: 8, 9: 8}
+"""By frame type: HEADERS, PUSH_PROMISE and CONTINUATION lead to work; any other counts as one."""
 _FRAME_HEAD = 9
 _UNSOLICITED = 10_000
 """Streams that the engine itself lets a peer open: beyond ``STREAMS`` each is refused by itself, not the connection."""
@@ -46,6 +52,36 @@ class Ration:
         self._level = max(0.0, self._level - (now - self._at) * self._rate) + 1
         self._at = now
         return self._level > self._burst
+
+
+class Turns:
+    """Cuts what a peer sends so that other connections have their turn in between: a frame may be nine bytes, and a
+    header block of a few bytes a whole request. ``skip``: the bytes in front of the first frame."""
+
+    def __init__(self, skip: int = 0) -> None:
+        self._left = skip
+        self._head = b""
+
+    def cut(self, data: bytes) -> Iterator[bytes]:
+        """All of ``data``, in slices that cost about the same."""
+        start = at = cost = 0
+        while at < len(data):
+            if self._left:
+                step = min(self._left, len(data) - at, start + SLICE_BYTES - at)
+                self._left -= step
+            else:
+                step = min(_FRAME_HEAD - len(self._head), len(data) - at)
+                self._head += data[at : at + step]
+                if len(self._head) == _FRAME_HEAD:
+                    self._left = int.from_bytes(self._head[:3], "big")
+                    cost += _COSTS.get(self._head[3], 1)
+                    self._head = b""
+            at += step
+            if at - start >= SLICE_BYTES or (cost >= SLICE_COST and not self._left):
+                yield data[start:at]
+                start, cost = at, 0
+        if start < len(data):
+            yield data[start:]
 
 
 class _Frames(FrameBuffer):

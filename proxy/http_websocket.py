@@ -25,7 +25,10 @@ from proxy.message import Direction
 SLICE = 2048
 """Bytes read at a time. Deflate makes up to a thousand times as much of them: that is how far a limit is overrun."""
 TURN = 64
-"""Frames after which the other connections have their turn."""
+"""Frames after which the other connections have their turn; ``TURN_BYTES`` of a frame's payload count as one more."""
+TURN_BYTES = 4096
+PART = TURN * TURN_BYTES
+"""Bytes or characters of a message that are compressed and written at a time, each as a frame of its own."""
 CLOSE_SECONDS = 5.0
 """How long an end may take to answer a close."""
 
@@ -109,6 +112,7 @@ class WebSocketLayer(Layer):
         self.ending = False
         self.deadline = Deadline()
         self.heard = 0
+        """What was read since the other connections had their turn, see ``TURN``."""
 
     def _handle_event(self, event: events.Event) -> CommandGenerator[None]:
         if isinstance(event, events.DataReceived):
@@ -138,8 +142,9 @@ class WebSocketLayer(Layer):
                 yield from self._broken(side, error.code)
 
     def _frame(self, side: Side, frame: Frame) -> CommandGenerator[None]:
-        self.heard += 1
-        if self.heard % TURN == 0:
+        self.heard += 1 + len(frame.payload) // TURN_BYTES
+        if self.heard >= TURN:
+            self.heard = 0
             yield WebsocketTurnHook(self.flow)
         if frame.opcode is Opcode.CLOSE and isinstance(frame.payload, tuple):
             yield from self._close(side, *frame.payload)
@@ -186,7 +191,11 @@ class WebSocketLayer(Layer):
         to, is_whole = self._other(side), frame.message_finished
         side.flows = not is_whole
         payload = data.decode() if frame.opcode is Opcode.TEXT else data
-        yield from self._send(to, to.frames.send_data(payload, fin=is_whole))
+        for at in range(0, len(payload) or 1, PART):
+            if at:
+                yield WebsocketTurnHook(self.flow)
+            is_last = is_whole and at + PART >= len(payload)
+            yield from self._send(to, to.frames.send_data(payload[at : at + PART], fin=is_last))
 
     def _send(self, to: Side, data: bytearray) -> CommandGenerator[None]:
         if not to.told:

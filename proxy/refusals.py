@@ -46,7 +46,7 @@ REFUSALS: Mapping[str, Refusal] = {
     "header-too-large": Refusal(
         431,
         "Header fields too large",
-        "The header block is larger than limits.header of the policy, or has more than 4000 fields and cookies.",
+        "The header block is larger than limits.header of the policy, or has more than 1000 fields and cookies.",
     ),
     "slow-header": Refusal(408, "Request timeout", "The header block did not arrive in time."),
     "slow-body": Refusal(408, "Request timeout", "The body did not arrive within limits.body_seconds of the policy."),

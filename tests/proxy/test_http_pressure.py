@@ -6,7 +6,8 @@ from unittest.mock import Mock
 import pytest
 from mitmproxy.proxy.events import ConnectionClosed, DataReceived
 
-from proxy.http_pressure import SLICE_BYTES, PressedHandler
+from proxy.http_pressure import PressedHandler
+from proxy.http_two_engine import PREFACE, SLICE_BYTES
 from tests.e2e.origin import OK
 from tests.e2e.plane import until
 from tests.proxy.two_lanes import asking_of, serving, two_lane
@@ -18,14 +19,15 @@ class Fed(PressedHandler):
     def __init__(self, *, multiplexed):
         self.client = Mock(alpn=b"h2" if multiplexed else None)
         self.fed = []
+        self._turns = {}
 
     def feed(self, event):
         self.fed.append(event)
 
 
-@pytest.mark.parametrize(("multiplexed", "slices"), [(False, 1), (True, 3)])
+@pytest.mark.parametrize(("multiplexed", "slices"), [(False, 2), (True, 3)])
 async def test_only_http2_is_fed_in_slices(multiplexed, slices):
-    data = bytes(range(256)) * 40
+    data = b"\xff" * 10_000
     handler = Fed(multiplexed=multiplexed)
     await handler.server_event(DataReceived(handler.client, data))
     await handler.server_event(ConnectionClosed(handler.client))
@@ -33,6 +35,32 @@ async def test_only_http2_is_fed_in_slices(multiplexed, slices):
     *_, closed = handler.fed
     assert (b"".join(piece.data for piece in pieces), len(pieces)) == (data, slices)
     assert isinstance(closed, ConnectionClosed)
+    assert handler._turns == {}
+
+
+@pytest.mark.parametrize("first", [1, 9, 24, 300])
+async def test_the_first_bytes_of_http2_are_fed_in_slices_too(first):
+    """A client may send its preface and a thousand frames at once, before anybody knows what it speaks."""
+    data = PREFACE + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]) * 1000
+    handler = Fed(multiplexed=False)
+
+    def feed(event):
+        handler.fed.append(event)
+        if sum(len(event.data) for event in handler.fed) >= len(PREFACE):
+            handler.client.alpn = b"h2"
+
+    handler.feed = lambda event: feed(event) if isinstance(event, DataReceived) else None
+    for part in (data[:first], data[first:]):
+        await handler.server_event(DataReceived(handler.client, part))
+    assert b"".join(event.data for event in handler.fed) == data
+    assert max(len(event.data) for event in handler.fed) < 700
+
+
+async def test_a_large_http1_request_is_fed_in_two_pieces_at_most():
+    handler = Fed(multiplexed=False)
+    for _ in range(3):
+        await handler.server_event(DataReceived(handler.client, b"POST / HTTP/1.1\r\n" * 4000))
+    assert [len(event.data) for event in handler.fed] == [SLICE_BYTES, 68000 - SLICE_BYTES, 68000, 68000]
 
 
 async def test_a_connection_that_is_cut_between_two_slices():

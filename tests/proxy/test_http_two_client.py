@@ -46,6 +46,20 @@ async def test_trailers_reach_an_http1_upstream_and_come_back(tmp_path):
         assert server.requests[-1].endswith(b"3\r\nabc\r\n0\r\nx-mine: 1\r\n\r\n")
 
 
+async def test_trailers_that_have_no_room_in_one_request_are_not_those_of_the_next(tmp_path):
+    """A body with a length cannot have any in HTTP/1."""
+    large = b'{"event": "paid"}\n' * 40_000
+    async with origin() as server, asking_of(tmp_path, server.url, limits={"body": "64kB"}) as (_, asking):
+        length = ("content-length", str(len(large)))
+        assert (await asking.ask("/one", large, length, trailers=[("x-sum", "of the first")])).status == 200
+        assert (await asking.ask("/two", large)).status == 200
+        assert server.connections == 2  # the first one was asked for HTTP/2
+        *_, second = server.requests
+        assert second.startswith(b"POST /two")
+        assert b"transfer-encoding: chunked" in second
+        assert b"x-sum" not in second
+
+
 async def test_many_streams_to_an_http1_upstream_wait_for_none_of_the_others(tmp_path):
     """Twenty requests that the upstream answers only once all have arrived."""
     arrived: list[asyncio.StreamWriter] = []

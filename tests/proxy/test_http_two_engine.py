@@ -6,7 +6,17 @@ from h2.errors import ErrorCodes
 from h2.exceptions import FrameTooLargeError
 from h2.settings import SettingCodes
 
-from proxy.http_two_engine import CONNECTION_WINDOW, FRAME_BYTES, STREAMS, TABLE_BYTES, WINDOW, BoundedH2, Ration
+from proxy.http_two_engine import (
+    CONNECTION_WINDOW,
+    FRAME_BYTES,
+    SLICE_BYTES,
+    STREAMS,
+    TABLE_BYTES,
+    WINDOW,
+    BoundedH2,
+    Ration,
+    Turns,
+)
 
 
 def pair(header=65536):
@@ -96,3 +106,28 @@ def test_a_ration_is_a_burst_and_then_a_rate(monkeypatch):
     assert [ration.spent() for _ in range(4)] == [False, False, False, True]
     now[0] = 2.5
     assert [ration.spent() for _ in range(2)] == [False, True]
+
+
+def frame(kind, size=0):
+    return size.to_bytes(3, "big") + bytes([kind, 0, 0, 0, 0, 1]) + bytes(size)
+
+
+@pytest.mark.parametrize(
+    ("data", "sizes"),
+    [
+        (b"P" * 24 + frame(6, 8) * 130, [24 + 64 * 17, 64 * 17, 2 * 17]),
+        (b"P" * 24 + frame(1, 4) * 20, [24 + 8 * 13, 8 * 13, 4 * 13]),
+        (b"P" * 24 + frame(0, 9000) + frame(1, 9000), [4096, 4096, 4096, 4096, 1658]),
+        (b"P" * 10, [10]),
+        (b"", []),
+    ],
+    ids=["small frames", "requests", "long frames", "a piece of a preface", "nothing"],
+)
+@pytest.mark.parametrize("at", [0, 1, 30, 5000])
+def test_turns(data, sizes, at):
+    assert [len(piece) for piece in Turns(24).cut(data)] == sizes
+    turns = Turns(24)
+    pieces = [*turns.cut(data[:at]), *turns.cut(data[at:])]
+    assert b"".join(pieces) == data
+    assert all(len(piece) <= SLICE_BYTES for piece in pieces)
+    assert len(pieces) <= len(sizes) + 2

@@ -329,6 +329,24 @@ async def test_a_flood_of_small_messages_leaves_the_others_their_turn(tmp_path):
         assert (await server.reader.readexactly(7 * 10_000)).count(b"\x81\x81") >= 10_000
 
 
+@pytest.mark.parametrize("compressed", [False, True], ids=["plain", "compressed"])
+async def test_a_large_message_is_written_in_parts_that_make_it_up(tmp_path, compressed):
+    text = "お買い上げ ありがとう\n".encode() * 40_000
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    packed = (packer.compress(text) + packer.flush(zlib.Z_SYNC_FLUSH))[:-4]
+    options = {"ask": (*ASK, DEFLATE)} if compressed else {}
+    async with websocket(tmp_path, switching(DEFLATE) if compressed else None, **options) as (_, client, server):
+        client.say(frame(TEXT, packed, rsv=4) if compressed else frame(TEXT, text), frame(TEXT, b"next"))
+        heard = [await server.hear()]
+        while not heard[-1][0] & 0x80:
+            heard.append(await server.hear())
+        assert [first for first, _ in heard] == [0x41 if compressed else 0x01, 0x80]
+        whole = b"".join(payload for _, payload in heard)
+        assert (zlib.decompressobj(-15).decompress(whole + b"\0\0\xff\xff") if compressed else whole) == text
+        first, _ = await server.hear()
+        assert first & 0x8F == 0x81
+
+
 # The end.
 
 
