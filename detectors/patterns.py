@@ -70,7 +70,7 @@ _CODE_KEY = (
     rb"(?:(?:cvv2?|cvc2?|cvn2?|cav2|(?:amex|card|cc)[_.-]?cid|(?:security|sec)[\s_.-]?(?:code|cd|number|no)|verification)"
     rb"(?:[\s_.-]?(?:code|val|value|number|num|no|input|field|te?xt|str|data))?|csc|verify[\s_.-]?code)"
 )
-_PIN_KEY = rb"pin[\s_-]?bl(?:oc)?k(?:[\s_-]?data)?"
+_PIN_KEY = rb"pin[\s_-]?bl(?:oc|c)?k(?:[\s_-]?data)?"
 JAPANESE_KEYS = (
     "カード番号", "クレカ番号", "ｶｰﾄﾞ番号", "セキュリティコード", "セキュリティーコード", "セキュリティ番号",
     "ｾｷｭﾘﾃｨｺｰﾄﾞ", "カード確認番号", "裏面",
@@ -112,7 +112,8 @@ _REF_ALNUM = (
     rb"&#(?:0*(?:4[89]|5[0-7]|6[5-9]|[78][0-9]|90|9[7-9]|1[01][0-9]|12[0-2])|x0*" + _ALNUM_HEX + rb")(?:[^0-9a-f]|$)"
 )
 _REF_SEP = (
-    rb"&(?:#x?[0-9a-f]{2,5}|nbsp|[a-z]{1,3}sp|zw[a-z]*|[mn]dash|shy|minus|hyphen|dash|lowbar|period|plus|middot);?"
+    rb"&(?:#x?[0-9a-f]{2,5}|nbsp|[a-z]{1,4}sp|zw[a-z]*|zerowidthspace"
+    rb"|[mn]dash|shy|minus|hyphen|dash|lowbar|period|plus|middot);?"
 )
 _BASE64 = rb"[A-Za-z0-9+/_-]"
 _COMPRESSED = (
@@ -129,7 +130,8 @@ _ESCAPED_BASE64 = _BASE64 + rb"*%(?:25)*(?:2[BbFf]|3[Dd])"
 
 
 _INLINE = (
-    rb"(?:wbr|[abius]|em|strong|span|font|mark|small|big|tt|code|kbd|samp|ins|del|strike|bd[io]|su[bp]|nobr|tspan)"
+    rb"(?:wbr|[abius]|em|strong|span|font|mark|small|big|tt|code|kbd|samp|ins|del|strike|bd[io]|su[bp]|nobr|tspan"
+    rb"|text:s)"
 )
 
 
@@ -174,7 +176,8 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern(RECOGNIZE, rb"[0-9]{12}(?:\^|=[0-9])"),
     Pattern(RECOGNIZE, _CARD_KEY + _KV + rb"{1,12}" + _LEAD, True),
     Pattern(RECOGNIZE, _CODE_KEY + _KV + rb"{1,12}" + _LEAD, True),
-    Pattern(RECOGNIZE, _PIN_KEY + _KV + rb"{1,12}[0-9A-F]{8}", True),
+    Pattern(RECOGNIZE, rb"(?:57|9f6b)(?:0[89a-f]|1[0-3])[0-9]{12,19}d[0-9]{4}|5a(?:0[6-9]|0a)[0-9]{12}", True),
+    Pattern(RECOGNIZE, _PIN_KEY + _KV + rb"{1,12}[0-9A-Z][0-9A-Z+/ :-]{7}", True),
     *(Pattern(RECOGNIZE, expression, True) for expression in japanese_patterns()),
     Pattern(RECOGNIZE, FOREIGN_CODE_KEYS + _KV + rb"{1,12}" + _LEAD, True),
     Pattern(

@@ -30,7 +30,7 @@ _JAPANESE = tuple(name.encode() for name in ("カード番号", "セキュリテ
 _FIELD = rb"(?:" + b"|".join((*_CODES, *_CARDS, *_JAPANESE)) + rb")"
 TYPE = (
     rb"(?:(?:old|new|rejected|invalid|actual|received|string|str|int|integer|number|text|raw|array|kvlist|bytes)?_?(?:val|value|values|string|int|integer)|s|n|v"
-    rb"|params|context|string|str|text|data|content|answer|default|current|previous|before|after|old|new|input|selected|type|span"
+    rb"|params|context|xsi|xsd|string|str|text|data|content|answer|default|current|previous|before|after|old|new|input|selected|type|span"
     rb"|t[drh]|d[dt]|rejected|cdata|name|key|label|div|strong|b|p|i|some|optional|short|true|false|raw|u)"
 )
 _APART = rb"[^0-9A-Za-z]+"
@@ -48,6 +48,22 @@ _WRAP = (
 )
 
 
+_QUOTED = (
+    rb"input_value=\\*[\"']?[0-9]{3}|got invalid value \\*[\"']?[0-9]|field's value: \\*'[0-9]|' is not valid for ",
+    rb"\[\\*[\"']" + _FIELD + rb"\\*[\"']\]\)|propertypath=" + _FIELD,
+    _FIELD + rb"[\"'\])]{1,4}(?:, ?|[^0-9\n]{0,4}\.[a-z_]{3,20}\()[\"'][0-9]{3}",
+    _FIELD + rb"\)=\(",
+    rb"(?:name|key|field|label): ?[\"']?" + _FIELD + rb"[\"']?[ \t]*(?:[\r\n]|\\+[nr]|$)",
+    rb"\r\n" + _FIELD + rb"\r\n\$|(?:set|add|replace) " + _FIELD + rb" [0-9]",
+)
+"""Sentences of ``detectors.decoders.quoted``."""
+_PAINT = rb"(?:(?:\x1b|\\+(?:u00|x)1b|\\+033|\^\[)\[[0-9;]{0,16}[mk])"
+_PAINTED = (
+    rb"[0-9] ?" + _PAINT + rb"{1,4} ?[0-9](?:[^0-9;]|[0-9]{2})",
+    _FIELD + rb"[^0-9A-Za-z\\^\x1b]{0,4}(?:" + _PAINT + rb"[^0-9A-Za-z\\^\x1b]{0,4}){1,4}[0-9]",
+)
+
+
 def apart() -> list[Row]:
     """Names of card fields and their values with something between: types, tags, the other half of a pair, a header."""
     return [
@@ -60,6 +76,8 @@ def apart() -> list[Row]:
         ("pair", rb"\$number(?:int|long|double|decimal)\\*[\"']\s{0,4}:\s{0,4}\\*[\"']?[0-9]", True),
         ("pair", rb"<!ENTITY", True),
         ("pair", rb"[0-9](?:\]\]>)?<!\[CDATA\[[0-9 -]|[0-9]\]\]>[0-9]|[0-9]<\?[^>]{0,64}\?>[0-9]", True),
+        *(("quoted", row, True) for row in _QUOTED),
+        *(("ansi", row, True) for row in _PAINTED),
         ("table", _FIELD + rb"[ \"'`\]\\]{0,4}=\s?(?:\?|\$[0-9]|%s|:[0-9])", True),
         ("table", _CELL_BEGINS + _FIELD + _CELL_ENDS, True),
         ("split", rb"(?:card|cc|credit|pan|" + _JAPANESE[0] + rb")(?:[^0-9\n]|%5B|%5D){0,24}[0-9]{1,2}" + _SHORT, True),
@@ -77,7 +95,11 @@ def encodings() -> list[Row]:
         *(("base32", row, False) for row in base32_patterns()),
         *(("base64", row, False) for row in base64_stacks()),
         *(("bytes", rb"(?:" + _SMALL + between + rb"){12}", False) for between in _COMMAS),
-        ("bytes", _BUFFER + rb"|byte[s\]\[]{0,4}[\s:=]{0,3}\[\s{0,8}[0-9]", False),
+        (
+            "bytes",
+            _BUFFER + rb"|byte[s\]\[]{0,4}[\s:=]{0,3}\[\s{0,8}[0-9]|Uint8Array[() 0-9]{0,10}\[|<<[0-9]{2,3}, ?[0-9]",
+            False,
+        ),
         ("bytes", rb"(?:99|67),? ?(?:118|86),? ?(?:118|86|99|67),? ?[0-9]", False),
         ("quoted-printable", rb"(?:" + _HH + rb"){2}", True),
         ("quoted-printable", rb"(?:" + _QP_DIGIT + rb"){3}|=1B\$[@B]", True),

@@ -27,7 +27,7 @@ from detectors.model import (
     Confidence,
     OutOfTime,
 )
-from detectors.recognizers import Recognized, Recognizer, pan, pin_block, security_code, track
+from detectors.recognizers import Recognized, Recognizer, emv, pan, pin_block, security_code, track
 from detectors.without_spacy import without_spacy
 
 with without_spacy():
@@ -53,6 +53,7 @@ _OURS: tuple[tuple[str, tuple[str, ...], Recognizer], ...] = (
     ("PanRecognizer", (PAN,), pan.recognize),
     ("SecurityCodeRecognizer", (SECURITY_CODE,), security_code.recognize),
     ("TrackRecognizer", (TRACK_1, TRACK_2), track.recognize),
+    ("EmvRecognizer", (PAN, TRACK_2), emv.recognize),
     ("PinBlockRecognizer", (PIN_BLOCK,), pin_block.recognize),
 )
 OUR_ENTITIES: tuple[str, ...] = (PAN, SECURITY_CODE, TRACK_1, TRACK_2, PIN_BLOCK, EXPIRY, CARDHOLDER_NAME)

@@ -17,6 +17,7 @@ from itertools import chain
 from detectors.budget import Purse
 from detectors.crowds import weigh
 from detectors.decoders import (
+    ansi,
     archive,
     base32,
     base64,
@@ -40,6 +41,7 @@ from detectors.decoders import (
     office,
     percent,
     protobuf,
+    quoted,
     quoted_printable,
 )
 from detectors.decoders.offsets import Cover, Whole
@@ -69,12 +71,14 @@ TRANSFORMS: tuple[tuple[str, Decoder], ...] = (
     ("html", html.peel),
     ("markup", markup.peel),
     ("fullwidth", fullwidth.peel),
+    ("ansi", ansi.peel),
     ("base64", base64.peel),
     ("base32", base32.peel),
     ("hex", hexadecimal.peel),
     ("bytes", byte_lists.peel),
     ("dump", dumps.peel),
     ("pair", dumps.peel_pairs),
+    ("quoted", quoted.peel),
 )
 """Kind of hit → the decoder that it calls for, of a whole view or of stretches of it. What one of them has taken for a
 stretch of its own is left alone by those behind it."""

@@ -19,10 +19,11 @@ from detectors.model import Ask, Gap, Peel
 
 _SHORTEST = 7
 _NUMBER = rb"-?[0-9]{1,3}"
-_LIST = re.compile(rb"[\[({][ \t\r\n]{0,32}+(" + _NUMBER + rb"(?:,?[ \t\r\n]{0,32}+(?<![0-9])" + _NUMBER + rb")++)")
+_LIST = re.compile(rb"[\[({<][ \t\r\n]{0,32}+(" + _NUMBER + rb"(?:,?[ \t\r\n]{0,32}+(?<![0-9])" + _NUMBER + rb")++)")
 _ITEM = re.compile(_NUMBER)
 _BUFFER = re.compile(
-    rb"Buffer\\*[\"'][\s,]{0,32}\\*[\"']?data\\*[\"']?\s{0,8}[:=]\s{0,8}\Z|byte\w*[^\n\[]{0,16}\Z", re.IGNORECASE
+    rb"Buffer\\*[\"'][\s,]{0,32}\\*[\"']?data\\*[\"']?\s{0,8}[:=]\s{0,8}\Z|byte\w*[^\n\[]{0,16}\Z|Uint8Array[^\n\[]{0,16}\Z",
+    re.IGNORECASE,
 )
 _FEW = b"0123456789 -._"
 _DOUBT = "a list of small numbers"

@@ -42,7 +42,7 @@ _PAIR = re.compile(
 """The halves of a pair: ``- name: cvv\\n  value: 123``, ``{'key' => 'cvv', 'value' => '123'}``."""
 
 
-def _windows(size: int, hits: Sequence[int]) -> Iterator[tuple[int, int]]:
+def windows(size: int, hits: Sequence[int]) -> Iterator[tuple[int, int]]:
     """The stretches around the hits; without hits, everything."""
     start = end = 0
     for hit in hits or (0, size):
@@ -56,7 +56,7 @@ def _windows(size: int, hits: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 
 def _values(data: bytes, shape: re.Pattern[bytes], ask: Ask) -> Iterator[Peel]:
-    for start, end in _windows(len(data), ask.hits):
+    for start, end in windows(len(data), ask.hits):
         at = start
         ask.budget.check_time()
         while (value := shape.search(data, at, end)) is not None:

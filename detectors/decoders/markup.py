@@ -16,17 +16,20 @@ from detectors.decoders.weaver import DROPPED, Piece, weave
 from detectors.model import Ask, Gap, Peel
 
 _TAG = (
-    rb"(?:</?(?i:wbr|[abius]|em|strong|span|font|mark|small|big|tt|code|kbd|samp|ins|del|strike|bd[io]|su[bp]|nobr|tspan)"
+    rb"(?:</?(?i:wbr|[abius]|em|strong|span|font|mark|small|big|tt|code|kbd|samp|ins|del|strike|bd[io]|su[bp]|nobr|tspan|text:s)"
     rb"(?:[\s/][^<>]*+)?>|<!--[^>]{0,256}+>)"
 )
-_CUT = re.compile(rb"(?<=[0-9])[\s.\-]*+" + _TAG + rb"(?:[\s.\-]|" + _TAG + rb")*+(?=[0-9])")
+_BLANK = rb"&(?:nbsp|thinsp|ensp|emsp|#160|#xa0|#8203);"
+_GAP = rb"(?:[\s.\-]|" + _BLANK + rb")"
+_CUT = re.compile(rb"(?<=[0-9])" + _GAP + rb"*+" + _TAG + rb"(?:" + _GAP + rb"|" + _TAG + rb")*+(?=[0-9])")
 _TAGS = re.compile(_TAG)
-_RUN = re.compile(rb"[0-9](?:(?:[\s.\-]|" + _TAG + rb")*+[0-9]){12}")
+_BLANKS = re.compile(_BLANK)
+_RUN = re.compile(rb"[0-9](?:(?:" + _GAP + rb"|" + _TAG + rb")*+[0-9]){12}")
 
 
 def _join(match: re.Match[bytes]) -> Piece:
     """The mark that is shown between the digits; of white space one blank."""
-    left = _TAGS.sub(b"", match[0])
+    left = _BLANKS.sub(b" ", _TAGS.sub(b"", match[0]))
     mark = left.strip() or (left[:1] and b" ")
     if len(mark) > 1:
         return None

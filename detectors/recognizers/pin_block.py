@@ -12,10 +12,17 @@ from detectors.model import PIN_BLOCK
 from detectors.recognizers import Recognized
 
 _PIN_BLOCK = re.compile(
-    r"pin[\s_-]?bl(?:oc)?k(?:[\s_-]?data)?[^0-9A-Za-z]{1,12}((?:[0-9A-F]{32}|[0-9A-F]{16}))(?![0-9A-F])", re.IGNORECASE
+    r"pin[\s_-]?bl(?:oc|c)?k(?:[\s_-]?data)?[^0-9A-Za-z]{1,12}"
+    r"((?:[0-9A-F]{32}|[0-9A-F]{16}|(?:[0-9A-F]{2}[ :-]){7}[0-9A-F]{2}|[0-9A-Z+/]{11}=))(?![0-9A-F=])",
+    re.IGNORECASE,
 )
 
-MUST_FIND = (("pinBlock: 041234FFFFFFFFFF", "041234FFFFFFFFFF"), ('"pin_block":"0412AC89ABCDEF67"', "0412AC89ABCDEF67"))
+MUST_FIND = (
+    ("pinBlock: 041234FFFFFFFFFF", "041234FFFFFFFFFF"),
+    ('"pin_block":"0412AC89ABCDEF67"', "0412AC89ABCDEF67"),
+    ("PIN block: 04 12 74 BE EE EE EE EE", "04 12 74 BE EE EE EE EE"),
+    ('"pin_block":"BBJ0vu7u7u4="', "BBJ0vu7u7u4="),
+)
 MUST_NOT = ("pinBlock: ****************", "pinBlockFormat: 0", "block 041234FFFFFFFFFF")
 
 

@@ -15,6 +15,7 @@ POINTED_AT = {
     "bytes": [
         b'{"type":"Buffer","data":[52]}', b"[52,49,49,49,49,49,49,49,49,49,49,49,49]", b"[52 49 49 49 49 49 49 49 49 49 49 49 49]",
         b"[\n  52,\n  49,\n  49,\n  49,\n  49,\n  49,\n  49,\n  49,\n  49,\n  49,\n  49,\n  49,\n  49\n]", b"bytes: [52 1]", b"[34, 99, 118, 118, 34]",
+        b"Uint8Array(2) [ 52, 49 ]", b"<<52, 49>>",
     ],
     "quoted-printable": [
         b"=34=31=31", b"4111=\r\n1111", b"4111= \n1111", b"4111=20=\n1111", b"4111=20=2D1111", b"4111=E2=80=931111", b"=EF=BC=94=EF=BC=91=EF=BC=91",
@@ -27,6 +28,12 @@ POINTED_AT = {
         "<td>セキュリティコード</td><td>123</td>".encode(), b'{"name": "payment.card.cvv"}',
         b'{"loc":["body","cvv"],"msg":"x","input":"123"}', b'"received":"123","path":["cvv"]', b'{"n":{"$numberInt":"123"}}',
     ],
+    "quoted": [
+        b"cvv\n  x [input_value='123']", b'got invalid value "123"', b"Preview of field's value: '123'", b"'123' is not valid for Cvv", b'Card["cvv"])',
+        b"propertyPath=cvv", b"('#cvv').fill('123')", b"fill('#cvv', '123')", b"(id, cvv)=(7", b"value: 123\n  name: cvv\n", b"\r\ncvv\r\n$3\r\n",
+        b"set cvv 0 0 3",
+    ],
+    "ansi": [b"4111\x1b[0m\x1b[32m1111", b"4111^[[0m1111", b"cvv\x1b[0m=123", b"cvv=\\u001b[0m\\u001b[33m123"],
     "table": [
         b"id,cvv,name\n1,123,x", b"id;card_no\n1;2", b"| id | Card No |", b"a\\tcvv\\n1\\t123", b"a%2Ccvv%0A1%2C123", b"INSERT INTO t (card_no, cvv) VALUES (1, 2)",
         b"INSERT INTO t (`cvv`) VALUES (1)", b'"cvv"\n"1"', "カード番号,x\n1,2".encode(), b"payment_card_no\tx",

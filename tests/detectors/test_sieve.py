@@ -104,6 +104,7 @@ ENCODED = {
     ),
     "full-width code key": ('{"ＣＶＶ":"123"}'.encode(), "recognize"),
     "foreign code key": ("código de seguridad: 123".encode(), "recognize"),
+    "chip data": (b"57114111111111111111D25121010000012300000F", "recognize"),
     "pin block": (b'{"pinBlock":"041234FFFFFFFFFF"}', "recognize"),
     "track 2": (b";4111111111111111=30121010000?", "recognize"),
     "raw deflate under its name": (b"SAMLRequest=fZFBa8IwGIb%2FSshd0%2Bw", "base64"),

@@ -19,6 +19,7 @@ CUT = {
     "lines": "<div>\n<span>4111</span>\n  <span>1111</span>\n <span>1111</span>\n<span>1111</span></div>",
     "dashes between": "<span>4111</span>-<span>1111</span>-<span>1111</span>-<span>1111</span>",
     "comments": "<div>4111<!-- --> <!-- -->1111 1111 1111</div>",
+    "blanks as references": "<p><b>4111</b>&nbsp;<b>1111</b>&#160;<b>1111</b>&nbsp;<b>1111</b></p>",
     "in a log line": "2026-11-22 render: 4111<wbr>1111<wbr>1111<wbr>1111 done",
 }
 
