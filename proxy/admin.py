@@ -1,4 +1,5 @@
-"""The operators' side door: /metrics, /healthz and /readyz. No card traffic passes here, and nothing can be changed."""
+"""The operators' side door: /metrics, /healthz, /readyz and the inspector page (``proxy.page``). No card traffic passes
+here, and nothing can be changed."""
 
 from __future__ import annotations
 
@@ -105,7 +106,7 @@ def _only_for(host: str) -> Middleware:
 async def _harden(_: web.Request, response: web.StreamResponse) -> None:
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Content-Security-Policy"] = "default-src 'none'; frame-ancestors 'none'"
+    response.headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
     response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
     response.headers["Server"] = "sekisho"
 

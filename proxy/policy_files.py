@@ -22,6 +22,7 @@ def unusable_files(document: Document, base: Path) -> Iterator[Problem]:
     """
     rows: list[tuple[Loc, Callable[[Path, str], tuple[str, str] | None]]] = [
         (("audit", "fingerprint_key_file"), _key),
+        (("admin", "token_file"), _key),
         *((("recognizers", index), _recognizers) for index in _indexes(document, "recognizers")),
     ]
     for index in _indexes(document, "lanes"):

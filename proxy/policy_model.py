@@ -229,12 +229,17 @@ def _path_pattern(path: str) -> re.Pattern[str]:
 
 
 class Admin(_Strict):
-    """Where operators look: metrics and health."""
+    """Where operators look: metrics, health and the inspector page."""
 
     listen: ListenAddress = Field(
         Address("127.0.0.1", 9464),
-        description="host:port of /metrics, /healthz and /readyz; no card traffic passes here.",
+        description="host:port of /metrics, /healthz, /readyz and the inspector page; no card traffic passes here.",
         json_schema_extra={"default": "127.0.0.1:9464"},
+    )
+    token_file: FilePath | None = Field(
+        None,
+        description="File with the token (32 bytes or more, mode 0600) that the inspector page asks for. Without one, "
+        "the page is shown on loopback addresses only.",
     )
     probe_seconds: float = Field(
         60.0, ge=1, le=3600, description="How often each lane is sent a synthetic card number, in seconds."

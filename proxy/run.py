@@ -11,13 +11,14 @@ import contextlib
 import logging
 import signal
 import sys
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from detectors.inspector import Inspector
 from detectors.presidio import RecognizerError
-from proxy.admin import LISTENING, PASSED, AdminError, Readiness, Runner, admin_app, serve_admin
+from proxy.admin import LISTENING, PASSED, AdminError, Readiness, Render, Runner, admin_app, is_loopback, serve_admin
 from proxy.audit import AuditError, JsonLinesAudit
 from proxy.coverage import Coverage
 from proxy.guard import Guard
@@ -25,7 +26,8 @@ from proxy.host import Host, StartError
 from proxy.http_tls import TlsFileError
 from proxy.keyfile import KeyFileError, read_key
 from proxy.metrics import PrometheusMeter
-from proxy.metrics_sum import counted
+from proxy.metrics_sum import Counts, counted
+from proxy.page import Page, Shown
 from proxy.policy import Policy, PolicyError, load
 from proxy.workers import return_large_blocks
 
@@ -52,6 +54,8 @@ class Sidecar:
     audit: JsonLinesAudit
     guard: Guard
     self_check: str
+    token: bytes = b""
+    """What readers of the inspector page must know, if anything."""
 
 
 def main(policy_path: Path, workers: int = 1) -> int:
@@ -84,13 +88,14 @@ def build(policy_path: Path) -> Sidecar:
     policy = load(policy_path)
     try:
         key = read_key(policy.audit.fingerprint_key_file)
+        token = read_key(policy.admin.token_file) if policy.admin.token_file is not None else b""
         inspector = Inspector(fingerprint_key=key, recognizers=policy.recognizers)
         audit = JsonLinesAudit(policy.audit.path, key, keep_days=policy.audit.retention_days)
     except (KeyFileError, RecognizerError) as error:
         raise BadInput(str(error)) from None
     meter = new_meter(inspector)
     guard = Guard(policy=policy, inspector=inspector, meter=meter, audit=audit)
-    return Sidecar(policy_path, inspector, meter, audit, guard, self_check(inspector))
+    return Sidecar(policy_path, inspector, meter, audit, guard, self_check(inspector), token)
 
 
 def new_meter(inspector: Inspector) -> PrometheusMeter:
@@ -152,7 +157,6 @@ async def _serve(sidecar: Sidecar) -> int:
 
 async def _open(sidecar: Sidecar, host: Host) -> Runner:
     """Opens the lanes, then the admin server. Raises ``StartError`` or ``AdminError``, with nothing left open."""
-    listen = sidecar.guard.policy.admin.listen
     await host.start()
 
     async def render(accept: str) -> tuple[bytes, str]:
@@ -161,12 +165,28 @@ async def _open(sidecar: Sidecar, host: Host) -> Runner:
     async def readiness() -> Readiness:
         return readiness_of(host, sidecar.self_check)
 
+    async def counts() -> Counts:
+        return counted(sidecar.meter.registry)
+
     try:
-        app = admin_app(render=render, readiness=readiness, host=listen.host)
-        return await serve_admin(app, listen.host, listen.port)
+        return await open_admin(sidecar, render, readiness, counts)
     except AdminError:
         await host.drain(0)
         raise
+
+
+async def open_admin(
+    sidecar: Sidecar,
+    render: Render,
+    readiness: Callable[[], Awaitable[Readiness]],
+    counts: Callable[[], Awaitable[Counts]],
+) -> Runner:
+    """Opens the admin server, with the inspector page. Raises ``AdminError``."""
+    listen = sidecar.guard.policy.admin.listen
+    app = admin_app(render=render, readiness=readiness, host=listen.host)
+    shown = Shown(lambda: sidecar.guard.policy, readiness, counts, sidecar.audit.recent)
+    Page(shown, token=sidecar.token, local=is_loopback(listen.host)).add_to(app)
+    return await serve_admin(app, listen.host, listen.port)
 
 
 def readiness_of(host: Host, checked: str) -> Readiness:

@@ -21,7 +21,7 @@ from functools import partial
 from typing import Any
 
 from proxy.addresses import try_bind, why_not_bound
-from proxy.admin import LISTENING, PASSED, AdminError, Readiness, Runner, admin_app, serve_admin
+from proxy.admin import LISTENING, PASSED, AdminError, Readiness, Runner
 from proxy.audit import AuditError
 from proxy.channel import Asker, Gone, answer
 from proxy.coverage import Coverage
@@ -32,7 +32,7 @@ from proxy.http_tls import TlsFileError
 from proxy.member import Member, fork
 from proxy.metrics_sum import Counts, added, counted, lasting
 from proxy.policy import Lane, PolicyError, load
-from proxy.run import FAULT, GRACE_SECONDS, OK, BadInput, Sidecar, check_fixed, note_stop, watch
+from proxy.run import FAULT, GRACE_SECONDS, OK, BadInput, Sidecar, check_fixed, note_stop, open_admin, watch
 from proxy.worker_process import LAST_WORD
 
 START_SECONDS = 30.0
@@ -105,9 +105,7 @@ class Supervisor:
         self._sidecar.guard.note("start")
         try:
             _check_free(policy.lanes)
-            listen = policy.admin.listen
-            app = admin_app(render=self.render, readiness=self.readiness, host=listen.host)
-            self._admin = await serve_admin(app, listen.host, listen.port)
+            self._admin = await open_admin(self._sidecar, self.render, self.readiness, self.counts)
         except (StartError, AdminError):
             note_stop(self._sidecar)
             raise
@@ -142,14 +140,17 @@ class Supervisor:
         """The metrics of all workers, of those that have died, and the supervisor's own."""
         return self._sidecar.meter.render(accept, await self._counts())
 
+    async def counts(self) -> Counts:
+        """All that has been counted, as sums."""
+        return added(counted(self._sidecar.meter.registry), *await self._counts())
+
     async def _counts(self) -> list[Counts]:
         """What the workers have counted, those that have died among them."""
         await asyncio.gather(*(self._count_up(member, SCRAPE_SECONDS) for member in self._members))
         return [self._departed, *(member.counts for member in self._members)]
 
     async def _cover(self) -> None:
-        counts = await self._counts()
-        self._coverage.write(added(counted(self._sidecar.meter.registry), *counts))
+        self._coverage.write(await self.counts())
 
     async def readiness(self) -> Readiness:
         """Ready when every worker is."""

@@ -128,7 +128,158 @@ TEXTS: Mapping[str, Text] = {
         "検査または記録を完了できなかったため、転送しませんでした。再送できます。続く場合は、"
         "sekisho_internal_errors_totalとログで原因を確認してください。",
     ),
+    # The page.
+    "page.inspector": Text("Inspector", "検査の状況"),
+    "page.skip": Text("Skip to the violations", "違反の一覧へ移動"),
+    "page.languages": Text("Language", "表示言語"),
+    "page.well": Text(
+        "Every lane listens, and no self-probe has failed.", "すべてのレーンが稼働し、自己診断の失敗はありません。"
+    ),
+    "page.unwell": Text("Not ready: see the lanes below.", "準備ができていません。下のレーンを確認してください。"),
+    "page.as-of": Text("As of {ts} UTC", "{ts} UTC 現在"),
+    "page.policy": Text("Policy in force", "適用中のポリシー"),
+    "page.mode": Text("Mode", "モード"),
+    "mode.enforce": Text("enforced", "適用(enforce)"),
+    "mode.monitor": Text("monitored only", "監視のみ(monitor)"),
+    "mode.mixed": Text("partly monitored only", "一部は監視のみ"),
+    "page.lanes": Text("Lanes", "レーン"),
+    "page.lane": Text("Lane", "レーン"),
+    "page.state": Text("State", "状態"),
+    "state.listening": Text("listening", "稼働中"),
+    "page.probe": Text("Self-probe", "自己診断"),
+    "probe.passed": Text("passed", "成功"),
+    "probe.none": Text("not yet", "未実施"),
+    "page.inspected": Text("Inspected", "検査済み"),
+    "page.uninspected": Text("Not inspected", "未検査"),
+    "page.gaps": Text("Gaps", "検査できなかった件数"),
+    "page.covered": Text("Coverage", "検査率"),
+    "page.violations": Text("Latest violations", "最近の違反"),
+    "page.of-last": Text(
+        "Those among the last {most} audit records in memory; the audit file has all.",
+        "メモリ上にある直近{most}件の監査記録が対象です。すべての記録は監査ファイルにあります。",
+    ),
+    "page.none": Text("There is none that matches.", "該当する違反はありません。"),
+    "page.filter": Text("Filter", "絞り込み"),
+    "page.any": Text("any", "すべて"),
+    "page.apply": Text("Apply", "適用"),
+    "page.clear": Text("Clear", "解除"),
+    "page.static": Text("Reload to see newer ones.", "新しい違反を見るには再読み込みしてください。"),
+    "page.live": Text("Live: new ones appear by themselves.", "自動更新中:新しい違反は自動的に表示されます。"),
+    "page.lost": Text("The connection is lost; trying again.", "接続が切れました。再接続しています。"),
+    "page.new": Text("New:", "新着:"),
+    "page.time": Text("Time (UTC)", "時刻(UTC)"),
+    "page.kind": Text("Kind", "種類"),
+    "page.what": Text("What", "内容"),
+    "page.where": Text("Where", "場所"),
+    "page.done": Text("Done", "対応"),
+    "page.inside": Text("inside {trail}", "{trail}の中"),
+    "page.more": Text("and {count} more", "ほか{count}件"),
+    "kind.passthrough": Text("passthrough (通過)", "通過"),
+    "kind.retention": Text("retention (保持)", "保持"),
+    "kind.stored": Text("stored (at rest)", "保存済み"),
+    "kind.gap": Text("not inspected", "検査不能"),
+    "kind.failure": Text("failure of Sekisho", "検査の障害"),
+    "entity.PAN": Text("card number", "カード番号"),
+    "entity.SECURITY_CODE": Text("security code", "セキュリティコード"),
+    "entity.TRACK_1": Text("magnetic stripe, track 1", "磁気データ(トラック1)"),
+    "entity.TRACK_2": Text("magnetic stripe, track 2", "磁気データ(トラック2)"),
+    "entity.PIN_BLOCK": Text("PIN block", "PINブロック"),
+    "entity.EXPIRY": Text("expiry date", "有効期限"),
+    "entity.CARDHOLDER_NAME": Text("cardholder's name", "カード名義人"),
+    "entity.TOKEN": Text("one-time card token", "ワンタイムトークン"),
+    "verdict.block": Text("blocked", "遮断"),
+    "verdict.redact": Text("redacted", "マスク"),
+    "verdict.report": Text("forwarded, reported", "転送(記録のみ)"),
+    "verdict.allow": Text("forwarded", "転送"),
+    "direction.request": Text("request", "リクエスト"),
+    "direction.response": Text("response", "レスポンス"),
+    # One violation.
+    "one.back": Text("All violations", "違反の一覧"),
+    "one.found": Text("What was found", "見つかったもの"),
+    "one.part": Text("Part of the message", "メッセージの部分"),
+    "one.path": Text("Field", "項目"),
+    "one.trail": Text("Encoded as", "符号化"),
+    "one.bytes": Text("Bytes of the part", "バイト位置"),
+    "one.brand": Text("Brand", "ブランド"),
+    "one.why": Text("Why", "判定の根拠"),
+    "one.gaps": Text("What could not be inspected", "検査できなかったもの"),
+    "one.reason": Text("Reason", "理由"),
+    "one.advice": Text("What to do", "対処方法"),
+    "one.context": Text("The message", "メッセージ"),
+    "one.peer": Text("Client", "送信元"),
+    "one.destination": Text("Destination", "宛先"),
+    "one.call": Text("Request", "リクエスト"),
+    "one.policy": Text("Policy", "ポリシー"),
+    "one.suppression": Text("If it is a false alarm", "誤検知の場合"),
+    "one.suppression-how": Text(
+        "Only if it certainly is no card data: put this into the policy file, with your reason, and send SIGHUP. "
+        "It is counted on, but no longer acted on, up to its last day.",
+        "カード情報ではないことが確実な場合に限り、理由を書いてポリシーファイルに追加し、SIGHUPを送ってください。"
+        "最終日まで、件数は数え続けますが、遮断やマスクはしません。",
+    ),
+    "one.suppression-reason": Text("say here why this is no card data", "カード情報ではない理由をここに書く"),
+    "one.copy": Text("Copy", "コピー"),
+    "one.copied": Text("Copied", "コピーしました"),
+    "one.record": Text("Audit record", "監査記録"),
+    "one.gone": Text(
+        "This record is no longer in memory, or never was: look for its id in the audit file.",
+        "この記録はメモリ上にありません。監査ファイルでIDを検索してください。",
+    ),
+    "page.cross-site": Text(
+        "Another site led here. If you meant to come, go on:", "別のサイトから開かれました。続ける場合はこちら:"
+    ),
+    "page.continue": Text("open this page", "このページを開く"),
+    "confidence.high": Text("certain", "確実"),
+    "confidence.low": Text("doubtful", "疑わしい"),
+    "one.test": Text("published test number", "公開テスト番号"),
+    # Why something is a finding (``Finding.why``), where Japanese readers are helped.
+    "why.issuer": Text("issuer range of a brand", "発行会社の番号帯に一致"),
+    "why.length": Text("a length that the brand has", "桁数がブランドと一致"),
+    "why.luhn": Text("right check digit (Luhn)", "チェックディジット(Luhn)が正しい"),
+    "why.published test number": Text("published test number", "公開テスト番号"),
+    "why.card key": Text("a field named as a card's", "カード番号を示す項目名"),
+    "why.card word": Text("a card word near it", "近くにカードを示す語がある"),
+    "why.key says otherwise": Text("its field is named as something else", "項目名は別のものを示している"),
+    "why.security code key": Text("a field named as a security code", "セキュリティコードを示す項目名"),
+    "why.verification key": Text("a field named as a verification value", "確認コードを示す項目名"),
+    "why.beside a card number": Text("beside a card number", "カード番号の隣にある"),
+    "why.may be a one-time code": Text("may be a one-time code", "ワンタイムコードの可能性がある"),
+    "why.thirteen digits without a card word": Text(
+        "thirteen digits without a card word", "13桁で、カードを示す語がない"
+    ),
+    "why.a length that few cards have": Text("a length that few cards have", "カードには少ない桁数"),
+    "why.a right JAN/EAN check digit": Text("a right JAN/EAN check digit", "JAN/EANのチェックディジットが正しい"),
+    "why.round or evenly spaced numbers": Text("round or evenly spaced numbers", "区切りのよい、または等間隔の数値"),
+    "why.among other numbers of its length": Text("among other numbers of its length", "同じ桁数の数値が並んでいる"),
+    "why.decimal fraction": Text("decimal fraction", "小数"),
+    "why.check digit not required": Text("check digit not required", "チェックディジットは不要"),
+    "why.token made of digits": Text("a token made of digits", "数字だけのトークン"),
+    "why.one-time card token": Text("a one-time card token", "ワンタイムトークン"),
+    "why.token endpoint called by a backend": Text(
+        "token endpoint called by a backend", "バックエンドからのトークン取得の呼び出し"
+    ),
+    "why.card number in the place of a reference": Text(
+        "a card number in the place of a reference", "参照用の項目にカード番号"
+    ),
+    "why.unmasked number in an answer of the gateway": Text(
+        "an unmasked number in an answer of the gateway", "決済代行会社の応答にマスクされていない番号"
+    ),
 }
+
+
+def language(chosen: str, accepted: str) -> Lang:
+    """``chosen``, if there are texts in it, else what an Accept-Language header asks for first (RFC 9110 12.5.4)."""
+    weighed = [item.partition(";") for item in accepted.lower().split(",")]
+    asked = sorted(((tag.strip()[:2], _weight(rest)) for tag, _, rest in weighed), key=lambda item: -item[1])
+    names = [chosen, *(name for name, weight in asked if weight > 0)]
+    return "ja" if next((name for name in names if name in ("en", "ja")), "en") == "ja" else "en"
+
+
+def _weight(parameters: str) -> float:
+    try:
+        return float(parameters.replace(" ", "").partition("q=")[2] or 1)
+    except ValueError:
+        return 0.0
 
 
 def say(name: str, lang: Lang = "en", otherwise: str = "") -> str:

@@ -30,7 +30,8 @@ SOLE_IMPORTERS = {
         "proxy/stock.py",
         "proxy/run.py",
     ],
-    "aiohttp": ["proxy/admin.py", "proxy/demo/*.py"],
+    "aiohttp": ["proxy/admin.py", "proxy/page.py", "proxy/demo/*.py"],
+    "jinja2": ["proxy/page.py"],
     "prometheus_client": ["proxy/metrics*.py"],
     "typer": ["proxy/cli.py"],
 }
@@ -50,6 +51,7 @@ PLANE = [
     "proxy.cli",
     "proxy.demo*",
     "proxy.admin",
+    "proxy.page*",
 ]
 FORBIDDEN = {
     "detectors/*": ["proxy*", "mitmproxy*", "aiohttp*", "prometheus_client*", "typer*"],

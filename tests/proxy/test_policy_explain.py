@@ -42,7 +42,10 @@ def said(text: str) -> list[tuple[int, int, str]]:
             id="unknown-key",
         ),
         pytest.param(
-            "admin: {port: 1}", 9, 'unknown key "port" (allowed: listen, probe_seconds)', id="unknown-inner-key"
+            "admin: {port: 1}",
+            9,
+            'unknown key "port" (allowed: listen, token_file, probe_seconds)',
+            id="unknown-inner-key",
         ),
         pytest.param(
             "mode: monitr",

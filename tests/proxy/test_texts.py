@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from proxy.texts import TEXTS, say
+from proxy.texts import TEXTS, language, say
 
 JAPANESE = re.compile(r"[\u3041-\u30ff\u4e00-\u9fff]")
 
@@ -29,3 +29,22 @@ def test_say():
     assert say("unheard of", "ja", "as it is") == "as it is"
     with pytest.raises(KeyError):
         say("unheard of")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "accepted", "lang"),
+    [
+        ("", "", "en"),
+        ("ja", "en", "ja"),
+        ("en", "ja", "en"),
+        ("fr", "ja", "ja"),
+        ("", "ja,en;q=0.8", "ja"),
+        ("", "en-US,en;q=0.9,ja;q=0.8", "en"),
+        ("", "fr, JA-JP;q=0.5, en; q=0.4", "ja"),
+        ("", "en;q=0, ja;q=0.1", "ja"),
+        ("", "de", "en"),
+        ("", ";;q=x,ja;q=y,", "en"),
+    ],
+)
+def test_language(chosen, accepted, lang):
+    assert language(chosen, accepted) == lang
