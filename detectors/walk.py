@@ -195,8 +195,11 @@ class Walk:
             items = decoder(view.data, ask)
             first = next(items, None)
             if first is not None:
-                inherited = view.content_type if decoder is compressed.peel else ""
-                list(self._children(view, chain((first,), items), inherited))
+                list(
+                    self._children(
+                        view, chain((first,), items), view.content_type if decoder is compressed.peel else ""
+                    )
+                )
                 return True
         return False
 
@@ -213,8 +216,7 @@ class Walk:
                 wanted.update(texts.at(end for ends in hits.by_kind.values() for end in ends))
                 if not hits.complete:
                     self._gap(view, Gap("too-many-candidates", 0, len(view.data)))
-            team = self._team.hits(text)
-            if team is not None:
+            if (team := self._team.hits(text)) is not None:
                 wanted.update(texts.at(team) if team else (start for start, _ in texts.spans()))
         known = len(self.findings)
         self._fields(view, form, sorted(wanted))
@@ -297,8 +299,7 @@ class Walk:
         parts: list[tuple[int, int]] = []
         for kind, decoder in TRANSFORMS:
             decoded = Cover(parts)
-            told = [end for end in free.get(kind, ()) if end not in decoded]
-            if told:
+            if told := [end for end in free.get(kind, ()) if end not in decoded]:
                 for start, end in self._children(view, decoder(view.data, self._ask(view, told))):
                     self._purse.check_time()
                     parts += [(start, end)] if end - start < len(view.data) else []
