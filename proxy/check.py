@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 
-from proxy.policy_errors import Problem, scrub
+from proxy.policy_errors import PolicyError, Problem, scrub
 from proxy.policy_model import Destination, Lane, Policy
 from proxy.policy_routes import PASSING_ROLES, Route
 from proxy.policy_text import Loc
@@ -101,3 +102,20 @@ def _lane(policy: Policy, index: int, lane: Lane) -> Iterator[Problem]:
     if not lane.destinations and lane.unlisted == "block":
         why = f'lane "{lane.name}" lets nothing pass: it has no destinations, and unlisted hosts are refused'
         yield Problem(policy.place("lanes", index), why, "list destinations, or set unlisted: external")
+
+
+def check_recognizers(policy: Policy, file: Path) -> None:
+    """Loads the team's recognizers the way ``run`` does. Raises ``PolicyError`` where the inspector refuses one."""
+    if not policy.recognizers:
+        return
+    from detectors.inspector import Inspector  # noqa: PLC0415 - loads the recognizer engine
+
+    wrong: list[Problem] = []
+    for index, path in enumerate(policy.recognizers):
+        try:
+            Inspector(recognizers=[path])
+        except Exception as error:  # noqa: BLE001 - whatever a recognizers file can do to the engine is its error
+            why = f"the recognizers file is refused: {' '.join(str(error).split()) or type(error).__name__}"
+            wrong.append(Problem(policy.place("recognizers", index), why))
+    if wrong:
+        raise PolicyError(file, wrong)

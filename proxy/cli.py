@@ -53,6 +53,7 @@ class DemoMode(StrEnum):
 
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="The policy file.")]
+KeyOption = Annotated[Path | None, typer.Option("--key", metavar="FILE", help="Its key file; else the policy's.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
 
 
@@ -116,11 +117,12 @@ def check(
 
     Reads the policy, the key file, certificates and recognizers it names. Opens no port and changes nothing.
     """
-    from proxy.policy import load  # noqa: PLC0415 - the other commands start without it
+    from proxy.check import check_recognizers  # noqa: PLC0415 - the other commands start without it
+    from proxy.policy import load  # noqa: PLC0415
 
     try:
         policy = load(file)
-        _check_recognizers(policy, file)
+        check_recognizers(policy, file)
     except PolicyError as error:
         if as_json:
             _print_json({"ok": False, "file": str(file), "errors": _as_json(error.problems)})
@@ -166,9 +168,7 @@ def verify(
         Path | None,
         typer.Argument(metavar="[FILE]", help="The audit file or its directory; without it, the policy's."),
     ] = None,
-    key: Annotated[
-        Path | None, typer.Option("--key", metavar="FILE", help="The key file; without it, the policy's.")
-    ] = None,
+    key: KeyOption = None,
     config: ConfigOption = Path("sekisho.yaml"),
     as_json: JsonOption = False,
 ) -> None:
@@ -177,14 +177,11 @@ def verify(
     Needs the key that the lines were written with. Exits with 1 and the first bad line if the chain is broken.
     """
     from proxy.audit_verify import verify as walk  # noqa: PLC0415 - the other commands start without it
+    from proxy.segments import audit_file  # noqa: PLC0415
 
-    if file is None or key is None:
-        from proxy.policy import load  # noqa: PLC0415 - only without both names
-
-        policy = load(config)
-        file, key = file or policy.audit.path, key or policy.audit.fingerprint_key_file
+    (file,), key = _named([file] if file else [], key, config)
     try:
-        file = _audit_file(file)
+        file = audit_file(file)
         found = walk(file, read_key(key))
     except OSError as error:
         _fail(f"{file}: cannot be read: {error.strerror or type(error).__name__}", BAD_INPUT)
@@ -200,31 +197,41 @@ def verify(
     raise typer.Exit(OK if found.ok else BROKEN)
 
 
-def _audit_file(path: Path) -> Path:
-    """The audit file that ``path``, or the only head in the directory ``path``, speaks of."""
-    if not path.is_dir():
-        return path
-    heads = sorted(path.glob("*.head"))
-    if len(heads) != 1:
-        _fail(f"{path}: holds {len(heads) or 'no'} audit files: name one", BAD_INPUT)
-    return heads[0].with_suffix("")
+@app.command()
+def report(
+    first: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="The first day (UTC).")],
+    last: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="The last day (UTC).")],
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="[FILE]...", help="Audit files; without any, the policy's.")
+    ] = None,
+    key: KeyOption = None,
+    config: ConfigOption = Path("sekisho.yaml"),
+    out: Annotated[
+        Path, typer.Option(metavar="FILE", help="The page to write; its figures go beside it, as .json.")
+    ] = Path("sekisho-report.html"),
+    as_json: JsonOption = False,
+) -> None:
+    """Write the evidence of a period from its records: a page and its JSON twin. Exits with 1 if a chain is broken."""
+    from proxy.report import main as write  # noqa: PLC0415 - only here
+
+    if last < first:
+        _fail("--to is before --from", BAD_INPUT)
+    files, key = _named(files or [], key, config)
+    try:
+        whole = write(files, read_key(key), first.date(), last.date(), None if as_json else out)
+    except OSError as error:
+        _fail(f"{error.filename}: {error.strerror or type(error).__name__}", BAD_INPUT)
+    raise typer.Exit(OK if whole else BROKEN)
 
 
-def _check_recognizers(policy: Policy, file: Path) -> None:
-    """Loads the team's recognizers the way ``run`` does. Raises ``PolicyError`` where the inspector refuses one."""
-    if not policy.recognizers:
-        return
-    from detectors.inspector import Inspector  # noqa: PLC0415 - loads the recognizer engine
+def _named(files: list[Path], key: Path | None, config: Path) -> tuple[list[Path], Path]:
+    """Audit files and key file; what is not given is the policy's."""
+    if files and key is not None:
+        return files, key
+    from proxy.policy import load  # noqa: PLC0415 - only without both names
 
-    wrong: list[Problem] = []
-    for index, path in enumerate(policy.recognizers):
-        try:
-            Inspector(recognizers=[path])
-        except Exception as error:  # noqa: BLE001 - whatever a recognizers file can do to the engine is its error
-            why = f"the recognizers file is refused: {' '.join(str(error).split()) or type(error).__name__}"
-            wrong.append(Problem(policy.place("recognizers", index), why))
-    if wrong:
-        raise PolicyError(file, wrong)
+    audit = load(config).audit
+    return files or [audit.path], key or audit.fingerprint_key_file
 
 
 def _report(policy: Policy, file: Path, *, as_json: bool) -> None:

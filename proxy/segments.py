@@ -6,6 +6,7 @@ logrotate does (``audit.jsonl.1``, ``audit.jsonl-20261105``), belongs to the cha
 
 from __future__ import annotations
 
+import errno
 import re
 from pathlib import Path
 
@@ -25,3 +26,13 @@ def name_for(path: Path, day: str) -> Path:
         number += 1
         found = path.with_name(f"{path.stem}-{day}.{number}{path.suffix}")
     return found
+
+
+def audit_file(path: Path) -> Path:
+    """``path``, or the only audit file in the directory ``path``. Raises ``FileNotFoundError`` if there is no such."""
+    if not path.is_dir():
+        return path
+    heads = sorted(path.glob("*.head"))
+    if len(heads) != 1:
+        raise FileNotFoundError(errno.ENOENT, f"holds {len(heads) or 'no'} audit files, name one", str(path))
+    return heads[0].with_suffix("")

@@ -385,3 +385,49 @@ def test_the_directory_of_an_audit_file_stands_for_it(run, tmp_path):
     assert run("audit", "verify", str(folder), "--key", str(key))[0] == 0
     (folder / "other.jsonl.head").touch()
     assert run("audit", "verify", str(folder), "--key", str(key))[0] == 2
+
+
+@pytest.fixture
+def recorded(tmp_path):
+    """A directory with an audit file of today and its key."""
+    key = tmp_path / "key"
+    key.write_text("ab" * 32)
+    key.chmod(0o600)
+    sink = JsonLinesAudit(tmp_path / "var" / "audit.jsonl", read_key(key))
+    for kind in ("start", "stop"):
+        sink.append({"kind": kind, "policy_id": "one", "policy_sha256": "1" * 64})
+    sink.close()
+    return tmp_path
+
+
+def reported(run, base, first, last, *more):
+    common = ("--key", str(base / "key"), "--out", str(base / "out.html"))
+    return run("report", "--from", first, "--to", last, *common, *more, str(base / "var"))
+
+
+def test_a_report_is_a_page_and_its_figures(run, recorded):
+    code, out, err = reported(run, recorded, "2026-01-01", "2999-12-31")
+    assert (code, err) == (0, "")
+    assert out.endswith("out.html and out.json: 2 records\n")
+    figures = json.loads((recorded / "out.json").read_text())
+    assert figures["records"]["kinds"] == {"start": 1, "stop": 1}
+    assert "<h1>Evidence" in (recorded / "out.html").read_text()
+    code, out, _ = reported(run, recorded, "2026-01-01", "2026-01-01", "--json")
+    assert (code, json.loads(out)["records"]["total"]) == (0, 0)
+
+
+def test_a_report_of_a_broken_chain(run, recorded):
+    path = recorded / "var" / "audit.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"one"', b'"two"', 1))
+    code, out, err = reported(run, recorded, "2026-01-01", "2999-12-31")
+    assert (code, err) == (1, f"{path}:1: altered: its hash does not match\n")
+    assert "1 records" in out
+    assert "NOT whole" in (recorded / "out.html").read_text()
+
+
+def test_a_report_of_nothing(run, recorded):
+    assert reported(run, recorded, "2026-11-02", "2026-11-01")[0::2] == (2, "--to is before --from\n")
+    assert reported(run, recorded, "yesterday", "2026-11-01")[0] == 2
+    (recorded / "var" / "audit.jsonl").unlink()
+    code, _, err = reported(run, recorded, "2026-11-01", "2026-11-01")
+    assert (code, "No such file" in err) == (2, True)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from proxy.segments import closed, name_for
+import pytest
+
+from proxy.segments import audit_file, closed, name_for
 
 OF_THE_CHAIN = [
     *("audit-2026-11-05.jsonl", "audit-2026-11-05.2.jsonl"),
@@ -28,3 +30,14 @@ def test_a_name_that_is_taken_gets_a_number(tmp_path):
         names.append(found.name)
     assert names == ["audit-2026-11-05.jsonl", "audit-2026-11-05.2.jsonl", "audit-2026-11-05.3.jsonl"]
     assert {file.name for file in closed(path)} == set(names)
+
+
+def test_a_directory_stands_for_its_only_audit_file(tmp_path):
+    path = tmp_path / "audit.jsonl"
+    with pytest.raises(FileNotFoundError, match="holds no audit files"):
+        audit_file(tmp_path)
+    (tmp_path / "audit.jsonl.head").touch()
+    assert audit_file(tmp_path) == audit_file(path) == path
+    (tmp_path / "other.jsonl.head").touch()
+    with pytest.raises(FileNotFoundError, match="holds 2 audit files, name one"):
+        audit_file(tmp_path)
