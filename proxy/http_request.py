@@ -134,9 +134,10 @@ class RequestHalf(HttpStream):
 
     @property
     def client_waits(self) -> bool:
-        """Whether the client sends the body only once it is asked to (RFC 9110 10.1.1)."""
-        expected: str = self.flow.request.headers.get("expect", "")
-        return expected.lower() == "100-continue"
+        """Whether the client sends the body only when asked to. One of HTTP/1.0 knows no 1xx (RFC 9110 10.1.1)."""
+        request = self.flow.request
+        expected: str = request.headers.get("expect", "")
+        return expected.lower() == "100-continue" and request.data.http_version != b"HTTP/1.0"
 
     def ask_head(self) -> CommandGenerator[bool]:
         """True when the gate would let the head pass, as far as it can be judged by itself. If not, the client has its

@@ -261,6 +261,16 @@ async def test_expect_is_answered_when_the_head_has_been_inspected(tmp_path, ins
         assert running.kinds() == []
 
 
+@pytest.mark.parametrize("body", [NOTE, "note " * 50_000], ids=["small", "in pieces"])
+async def test_a_client_of_http_1_0_is_never_asked_for_its_body(tmp_path, inspector, body):
+    """It would take the 100 for its answer."""
+    async with boundary(tmp_path, inspector, limits={"body": "64KiB"}) as running, connected(running) as (say, hear):
+        sent = sized("POST /a HTTP/1.0", body, "Host: a", "Content-Type: text/plain", "Expect: 100-continue")
+        say(sent)
+        assert await hear() == OK
+        assert running.origin.requests == [sent]
+
+
 async def test_a_leaking_head_is_refused_before_its_body_is_asked_for(tmp_path, inspector):
     async with boundary(tmp_path, inspector) as running, connected(running) as (say, hear):
         say(sized(f"POST /{PAN} HTTP/1.1", NOTE, "Expect: 100-continue")[:-4])
