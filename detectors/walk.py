@@ -111,11 +111,10 @@ class Walk:
 
     def run(self, body: bytes, content_type: str, content_encoding: str, key: str = "") -> None:
         """Fills ``findings`` and ``gaps``. Raises nothing but what a defect would raise."""
-        root = View(body, content_type=content_type, key=key)
+        root = View(body[: self._limits.body], content_type=content_type, key=key)
         try:
             if len(body) > self._limits.body:
                 self.gaps.append(Gap("too-large", self._limits.body, len(body)))
-                root = View(body[: self._limits.body], content_type=content_type, key=key)
             if content_encoding.strip().lower() in ("", "identity"):
                 self._visit(root)
                 return
@@ -195,11 +194,8 @@ class Walk:
             items = decoder(view.data, ask)
             first = next(items, None)
             if first is not None:
-                list(
-                    self._children(
-                        view, chain((first,), items), view.content_type if decoder is compressed.peel else ""
-                    )
-                )
+                inherited = view.content_type if decoder is compressed.peel else ""
+                list(self._children(view, chain((first,), items), inherited))
                 return True
         return False
 
@@ -312,8 +308,7 @@ class Walk:
     def _beside(self, view: View, structure: Decoder, known: int, hits: Sequence[int] | None = None) -> None:
         """Expiry, holder name and bare codes among the siblings of a card number just found in ``view``: behind the
         ``known`` findings. ``hits``: where such values stand, if that is known."""
-        found = self.findings[known:]
-        numbers = [f for f in found if f.confidence == "high" and f.leaf is not None and within(f.leaf, view)]
+        numbers = [f for f in self.findings[known:] if f.confidence == "high" and f.leaf and within(f.leaf, view)]
         if not numbers or hits == []:
             return
         around = Neighbourhood(numbers)
