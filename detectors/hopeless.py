@@ -8,11 +8,15 @@ more than any field is long. Everything else stays a hit.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Container, Iterable
 
+from detectors.compiled import CASELESS, Compiled
 from detectors.keys import may_name_card
 from detectors.model import Budget
 from detectors.recognizers.pan import impossible
+from detectors.recognizers.shapes import candidates
+from detectors.sieve import Hits
 
 _DIGITS = b"0123456789"
 _BETWEEN = b" ._+-"
@@ -23,18 +27,54 @@ _NAMED_WITHIN = 80
 """Characters before a value in which recognizers look for its name."""
 _WIDEST = 4
 _TRACK = b"=D^d"
+_FAR = 192
+"""Bytes looked at on either side of a hit for the digits that may belong to it."""
+_USUAL = " ._+-"
+_TRACK_BEGINS = re.compile(rb"[0-9][=D^d]")
+_LOOKS = 2000
+"""Hits in groups that are looked into. A text with more of them is read by the recognizers."""
+_NAMES = Compiled(
+    [
+        (rb"c[_.\- ]?a[_.\- ]?r[_.\- ]?d|c[_.\- ]?c[_.\- ]?n|(?:^|[^a-z])cc(?:[^a-z]|$)|account|[\\%&]", CASELESS),
+        (rb"pan(?:$|[^a-z_.\-]|[_.\-](?:$|[^a-z]))", CASELESS),
+        (
+            rb"\xe3\x82\xab\xe3\x83\xbc\xe3\x83\x89|\xe3\x82\xaf\xe3\x83\xac\xe3\x82\xab|\xef\xbd\xb6\xef\xbd\xb0\xef\xbe\x84",
+            0,
+        ),
+    ]
+)
+"""``keys.may_name_card`` for texts of any length."""
 
 
-def hopeless(data: bytes, label: bytes, ends: Iterable[int], budget: Budget) -> frozenset[int]:
+def hopeless(
+    data: bytes, label: bytes, ends: Iterable[int], budget: Budget, groups: Container[int] = ()
+) -> frozenset[int]:
     """Those of ``ends`` (offsets behind a digit of ``data``) at which no recognizer finds anything, unless the value
-    has a card's name that stands elsewhere. ``label`` stands before the data."""
+    has a card's name that stands elsewhere. ``label`` stands before the data. ``groups``: those at which a number may
+    stand in the groups of a card, with anything between."""
     found: list[int] = []
+    looks = 0
     for n, end in enumerate(ends):
         if not n & 1023:
             budget.check_time()
-        if end > 0 and _alone(data, end) and not _named(data, label, end):
+        if end <= 0:
+            continue
+        if end in groups or not _alone(data, end):
+            looks += 1
+            if looks > _LOOKS or not _apart(data, end):
+                continue
+        if not _named(data, label, end):
             found.append(end)
     return frozenset(found)
+
+
+def quiet(data: bytes, label: bytes, hits: Hits, budget: Budget) -> bool:
+    """Whether nobody need look at all: every hit is hopeless, and no name in the data is that of a card."""
+    if not hits.only_digits:
+        return False
+    ends = hits.digits(len(label))
+    weak = hopeless(data, label, ends, budget, hits.grouped(len(label)))
+    return len(weak) == len(ends) == len(hits.bare) + len(hits.groups) and not _NAMES.any(label + data)
 
 
 def _alone(data: bytes, end: int) -> bool:
@@ -50,6 +90,20 @@ def _alone(data: bytes, end: int) -> bool:
     if (not further and len(left) >= _REACH) or (not behind and len(right) >= _REACH):
         return False
     return impossible(before[len(left) :] + after[: len(after) - len(right)])
+
+
+def _apart(data: bytes, end: int) -> bool:
+    """Whether no number that is written in groups, and that the digits at ``end`` may belong to, is one of a card."""
+    low, high = max(0, end - _FAR), end + _FAR
+    if _TRACK_BEGINS.search(data, low, high):
+        return False
+    before = data[low:end].decode("utf-8", "replace")
+    text = before + data[end:high].decode("utf-8", "replace")
+    for start, stop, digits in candidates(text, len(before)):
+        cut = (low and not text[:start].strip(_USUAL)) or (high < len(data) and not text[stop:-_MOST].strip(_USUAL))
+        if cut or (digits and not impossible(digits)):
+            return False
+    return True
 
 
 def _named(data: bytes, label: bytes, end: int) -> bool:

@@ -6,21 +6,18 @@ import secrets
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from detectors import hopeless
 from detectors.budget import Purse
 from detectors.decoders import binary, charset, compressed, json_text, multipart
-from detectors.hopeless import hopeless
-from detectors.keys import may_name_card
-from detectors.model import PAN, Ask, Gap, Inspection, Limits, Peel, View
+from detectors.model import PAN, Ask, Gap, Inspection, Limits, OutOfTime, Peel, View
 from detectors.overlaps import settle
 from detectors.presidio import Presidio
 from detectors.recognition import Recognition
-from detectors.sieve import Prefilter, Sieve
+from detectors.sieve import Hits, Prefilter, Sieve
 from detectors.structures import structure_of
-from detectors.views import child_of
+from detectors.views import child_of, label_of
 from detectors.walk import Walk
 
-_SECOND_LOOK, _FEW_HITS = 16 * 1024, 64
-"""Bytes, and hits of the sieve, that are looked at once more before they are no longer quiet."""
 _SELF_CHECK = (
     (b'{"card":{"number":"4111111111111111"}}', "application/json"),
     (b"note=4111+1111+1111+1111", "application/x-www-form-urlencoded"),
@@ -65,9 +62,16 @@ class Inspector:
         declared = content_type.strip()
         if charset:
             declared = f"{declared or 'text/plain'}; charset={charset}"
-        walk = Walk(self._sieve, self._team, self._recognition, limits or self._limits)
+        limits = limits or self._limits
+        walk = Walk(self._sieve, self._team, self._recognition, limits)
+        kind = _lower_type(declared)
         try:
-            walk.run(body, _lower_type(declared), content_encoding, key)
+            hits = None
+            if len(body) <= limits.body and content_encoding.strip().lower() in ("", "identity"):
+                over, hits = self._at_once(body, kind, label_of(View(b"", key=key)), Purse(limits))
+                if over:
+                    return Inspection()
+            walk.run(body, kind, content_encoding, key, hits)
         except Exception:  # noqa: BLE001 - whatever the bytes did to us, they are not known to be clean
             walk.gaps.append(Gap("inspector-error", 0, len(body)))
         return Inspection(settle(walk.findings), tuple(dict.fromkeys(walk.gaps)))
@@ -75,27 +79,20 @@ class Inspector:
     def quiet(self, data: bytes, content_type: str = "") -> bool:
         """Whether a look or two says that ``inspect`` would find nothing and leave no gap. ``data`` must not
         be content-encoded. ``False`` means: ask ``inspect``."""
-        if content_type:
-            kind = _lower_type(content_type)
-            label = charset.charset_of(kind)
-            if kind.startswith("multipart/") or (label and label.lower() not in _ASCII_COMPATIBLE):
-                return False
-        if data[:1] in _MAGIC_STARTS or binary.is_opaque(data, _lower_type(content_type), Purse(self._limits)):
-            return False
-        if self._team.hits(data) is not None:
-            return False
-        return self._sieve.quiet(data) or self._is_idle(data)
+        over, _ = self._at_once(data, _lower_type(content_type), b"", Purse(self._limits))
+        return over
 
-    def _is_idle(self, data: bytes) -> bool:
-        """Whether the sieve points at nothing but digits that can be no card number, and no card's name is near or
-        far: article codes, clocks, ids. Small data only, so that it stays a matter of microseconds."""
-        if len(data) > _SECOND_LOOK or may_name_card(data):
-            return False
-        hits = self._sieve.scan(data)
-        if hits is None or sum(map(len, hits.by_kind.values())) > _FEW_HITS:
-            return hits is None
-        seen = {end for ends in hits.by_kind.values() for end in ends}
-        return seen == hits.bare == hopeless(data, b"", sorted(seen), Purse(self._limits))
+    def _at_once(self, data: bytes, kind: str, label: bytes, purse: Purse) -> tuple[bool, Hits | None]:
+        """Whether one pass tells that there is nothing, and what that pass pointed at if it was made."""
+        if not _is_plain(kind) or data[:1] in _MAGIC_STARTS or binary.is_opaque(data, kind, purse):
+            return False, None
+        if self._team.hits(data) is not None:
+            return False, None
+        hits = self._sieve.scan(label + data if label else data)
+        try:
+            return hits is None or hopeless.quiet(data, label, hits, purse), hits
+        except OutOfTime:
+            return False, hits
 
     def fields(self, body: bytes, content_type: str = "", content_encoding: str = "") -> Iterator[View]:
         """Every named value of a structured body (JSON, form, XML, multipart), decoded to UTF-8, with its ``key`` and
@@ -132,6 +129,14 @@ _ASCII_COMPATIBLE = frozenset(
 )  # fmt: skip
 _MAGIC_STARTS = (b"\x1f", b"\x28", b"\x78", b"\xff", b"\xfe", b"\x00", b"\x48", b"\x58", b"\x08", b"\x18", b"\x38")
 """First bytes that compression, byte order marks and UTF-16 begin with; 0x48 and the like are zlib's other windows."""
+
+
+def _is_plain(kind: str) -> bool:
+    """Whether the sieve sees what is in a body of this type: it has no parts, and ASCII reads as itself."""
+    if not kind:
+        return True
+    label = charset.charset_of(kind) if ";" in kind else ""
+    return not kind.startswith("multipart/") and (not label or label.lower() in _ASCII_COMPATIBLE)
 
 
 def _lower_type(content_type: str) -> str:

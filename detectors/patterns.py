@@ -8,6 +8,7 @@ are what keeps a megabyte at a few milliseconds.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from detectors import patterns_text
 from detectors.iin import ISSUERS
@@ -159,14 +160,14 @@ class Pattern:
     kind: str
     expression: bytes
     caseless: bool = False
-    bare: bool = False
+    digits: Literal["", "one piece", "groups"] = ""
     """What matches is digits, and says nothing but that: see ``detectors.hopeless``."""
 
 
 PATTERNS: tuple[Pattern, ...] = (
-    Pattern(RECOGNIZE, rb"(?:^|[^0-9])" + _NUMBER, bare=True),
+    Pattern(RECOGNIZE, rb"(?:^|[^0-9])" + _NUMBER, digits="one piece"),
     Pattern(RECOGNIZE, rb"(?:^|[^0-9])[2-689](?:[ ._+-]+[0-9]){3}(?:[ ._+-]*[0-9]){9}"),
-    Pattern(RECOGNIZE, rb"(?:^|[^0-9])" + _FIRST_TWO + _printed(rb"[^0-9A-Za-z_]{1,4}")),
+    Pattern(RECOGNIZE, rb"(?:^|[^0-9])" + _FIRST_TWO + _printed(rb"[^0-9A-Za-z_]{1,4}"), digits="groups"),
     Pattern(RECOGNIZE, rb"(?:^|[^0-9])" + _FIRST_TWO + _printed(rb"(?:\\+[nrt]){1,2}")),
     Pattern(RECOGNIZE, rb"(?:^|[^0-9])[2-689]\.[0-9]{10,18}[eE]\+?1[2-8]"),
     Pattern(RECOGNIZE, rb"(?:^|[^0-9])00+" + _FIRST_TWO + rb"[0-9]{11}"),

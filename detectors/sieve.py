@@ -7,19 +7,18 @@ encoding, backslash and HTML references, full-width forms, UTF-16 and base64 at 
 
 from __future__ import annotations
 
-import ctypes
 import re
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import hyperscan
 
+from detectors.compiled import CASELESS, MAX_HITS, Compiled
+from detectors.first_look import first_look
 from detectors.patterns import PATTERNS, RECOGNIZE, Pattern
 
-MAX_HITS = 100_000
-"""Hits of one pass before the sieve gives up: text made only of digits must not buy unbounded work."""
+_WORTH = 4096
+"""Bytes from which on a first look pays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +27,9 @@ class Hits:
 
     by_kind: dict[str, list[int]]
     bare: frozenset[int] = frozenset()
-    """Those at which nothing was seen but digits."""
+    """Those at which nothing was seen but digits in one piece or with the usual separators."""
+    groups: frozenset[int] = frozenset()
+    """Those at which nothing was seen but digits in the groups of a card."""
     complete: bool = True
     """False: the pass was cut short at ``MAX_HITS``."""
 
@@ -44,8 +45,18 @@ class Hits:
         return {kind: ends for kind, ends in moved.items() if ends}
 
     def digits(self, label: int) -> list[int]:
-        """The ``bare`` ones as sorted offsets behind a label of so many bytes."""
-        return sorted(end - label for end in self.bare if end > label)
+        """The ``bare`` ones and the ``groups`` as sorted offsets behind a label of so many bytes."""
+        return sorted(end - label for end in self.bare | self.groups if end > label)
+
+    def grouped(self, label: int) -> frozenset[int]:
+        """The ``groups`` as offsets behind a label of so many bytes."""
+        return frozenset(end - label for end in self.groups)
+
+    @property
+    def only_digits(self) -> bool:
+        """Whether nothing was seen but digits."""
+        seen = self.bare | self.groups
+        return self.complete and all(seen.issuperset(ends) for ends in self.by_kind.values())
 
 
 def escaped_too(free: dict[str, list[int]], data: bytes) -> None:
@@ -62,10 +73,11 @@ class Sieve:
 
     def __init__(self, rows: Sequence[Pattern] = PATTERNS) -> None:
         self._kinds = tuple(row.kind for row in rows)
-        self._bare = frozenset(n for n, row in enumerate(rows) if row.bare)
-        self._patterns = _Compiled(
-            [(row.expression, hyperscan.HS_FLAG_CASELESS if row.caseless else 0) for row in rows]
-        )
+        self._bare = frozenset(n for n, row in enumerate(rows) if row.digits)
+        self._groups = frozenset(n for n, row in enumerate(rows) if row.digits == "groups")
+        expressions = [(row.expression, CASELESS if row.caseless else 0) for row in rows]
+        self._patterns = Compiled(expressions)
+        self._first_look = Compiled(first_look(expressions))
 
     def quiet(self, data: bytes) -> bool:
         """Whether the pass points at nothing. Stops at the first hit."""
@@ -73,6 +85,8 @@ class Sieve:
 
     def scan(self, data: bytes) -> Hits | None:
         """What the pass points at, or ``None``: nothing."""
+        if len(data) >= _WORTH and not self._first_look.any(data):
+            return None
         found = self._patterns.run(data)
         if not found:
             return None
@@ -81,7 +95,9 @@ class Sieve:
             by_kind.setdefault(self._kinds[pattern], []).append(end)
         bare = frozenset(end for pattern, end in found if pattern in self._bare)
         bare -= {end for pattern, end in found if pattern not in self._bare}
-        return Hits({kind: sorted(set(ends)) for kind, ends in by_kind.items()}, bare, len(found) < MAX_HITS)
+        groups = bare.intersection(end for pattern, end in found if pattern in self._groups)
+        complete = len(found) < MAX_HITS
+        return Hits({kind: sorted(set(ends)) for kind, ends in by_kind.items()}, bare - groups, groups, complete)
 
 
 class Prefilter:
@@ -98,12 +114,12 @@ class Prefilter:
         for expression, flags in patterns:
             row = (expression.encode(), _UTF8 | sum(hs for py, hs in _FLAGS if flags & py))
             try:
-                _Compiled([row])
+                Compiled([row])
             except hyperscan.HyperscanError:
                 self._always = True
             else:
                 ready.append(row)
-        self._patterns = _Compiled(ready) if ready else None
+        self._patterns = Compiled(ready) if ready else None
         self._empty = not patterns
 
     def hits(self, data: bytes) -> list[int] | None:
@@ -129,69 +145,4 @@ def _is_utf8(data: bytes) -> bool:
         data.decode()
     except UnicodeDecodeError:
         return False
-    return True
-
-
-class _Compiled:
-    """A Hyperscan database in block mode, with scratch space for each thread."""
-
-    def __init__(self, rows: Sequence[tuple[bytes, int]]) -> None:
-        self._database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-        self._database.compile(
-            expressions=[expression for expression, _ in rows],
-            ids=list(range(len(rows))),
-            elements=len(rows),
-            flags=[flags for _, flags in rows],
-        )
-        _give_back()
-        self._local = threading.local()
-
-    def any(self, data: bytes) -> bool:
-        """Whether anything matches. Stops at the first match."""
-        tools = self._tools()
-        return not self._scan(data, _stop, tools)
-
-    def run(self, data: bytes) -> list[tuple[int, int]]:
-        """Pattern index and end offset of each match, up to ``MAX_HITS`` of them."""
-        found: list[tuple[int, int]] = []
-
-        def note(pattern: int, start: int, end: int, flags: int, context: object) -> bool | None:
-            found.append((pattern, end))
-            return len(found) >= MAX_HITS or None
-
-        self._scan(data, note, self._tools())
-        return found
-
-    def _tools(self) -> _Tools:
-        tools: _Tools | None = getattr(self._local, "tools", None)
-        if tools is None:
-            tools = self._local.tools = _Tools(self._database)
-        return tools
-
-    def _scan(self, data: bytes, handler: Any, tools: _Tools) -> bool:
-        """Whether the pass came to its end."""
-        try:
-            self._database.scan(data, match_event_handler=handler, scratch=tools.scratch)
-        except hyperscan.ScanTerminated:
-            return False
-        return True
-
-
-def _give_back() -> None:
-    """Compiling takes ten times the memory of what comes of it. glibc keeps what is freed, unless told; other C
-    libraries do as they do."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
-
-
-class _Tools:
-    """What one thread scans with."""
-
-    def __init__(self, database: Any) -> None:
-        self.scratch = hyperscan.Scratch(database)
-
-
-def _stop(*_match: object) -> bool:
-    """A match handler that ends the pass."""
     return True

@@ -17,32 +17,17 @@ from itertools import chain
 from detectors.budget import Purse
 from detectors.crowds import weigh
 from detectors.decoders import (
-    ansi,
     archive,
-    base32,
-    base64,
     binary,
-    byte_lists,
     charset,
     compressed,
-    continuations,
-    dumps,
     embedded,
-    encoded_words,
     envelope,
-    escapes,
-    fullwidth,
     grpc,
-    hexadecimal,
-    html,
     lines,
-    markup,
     multipart,
     office,
-    percent,
     protobuf,
-    quoted,
-    quoted_printable,
 )
 from detectors.decoders.offsets import Cover, Whole
 from detectors.decoders.survey import Survey
@@ -52,8 +37,9 @@ from detectors.keys import may_stand_beside
 from detectors.model import Ask, Decoder, Finding, Gap, Limits, OutOfTime, Peel, View
 from detectors.patterns import RECOGNIZE
 from detectors.recognition import Neighbourhood, Recognition
-from detectors.sieve import Prefilter, Sieve, escaped_too
+from detectors.sieve import Hits, Prefilter, Sieve, escaped_too
 from detectors.structures import in_pieces, structures_of
+from detectors.transforms import TRANSFORMS
 from detectors.views import ancestors, child_of, is_plain, label_of, span_in, within
 
 _NESTED = 48
@@ -62,36 +48,9 @@ _NESTED = 48
 _MARK = 4
 """Bytes of the longest byte order mark, or of a character cut off at the end."""
 
-TRANSFORMS: tuple[tuple[str, Decoder], ...] = (
-    ("encoded-word", encoded_words.peel),
-    ("continuation", continuations.peel),
-    ("quoted-printable", quoted_printable.peel),
-    ("percent", percent.peel),
-    ("escape", escapes.peel),
-    ("html", html.peel),
-    ("markup", markup.peel),
-    ("fullwidth", fullwidth.peel),
-    ("ansi", ansi.peel),
-    ("base64", base64.peel),
-    ("base32", base32.peel),
-    ("hex", hexadecimal.peel),
-    ("bytes", byte_lists.peel),
-    ("dump", dumps.peel),
-    ("pair", dumps.peel_pairs),
-    ("quoted", quoted.peel),
-)
-"""Kind of hit → the decoder that it calls for, of a whole view or of stretches of it. What one of them has taken for a
-stretch of its own is left alone by those behind it."""
-
 OPENERS: tuple[Decoder, ...] = (grpc.peel, compressed.peel, archive.peel, envelope.peel)
 """Decoders of views that show the sieve nothing, or whose parts say how long they are. The first that has anything to
 say has the view for itself."""
-
-CHARSETS = ("sjis", "eucjp", "iso2022jp", "utf16le", "utf16be", "xml-encoding")
-"""Kinds of hit that keep a view from passing for quiet; the charset itself is told from the bytes."""
-
-STRUCTURES = ("table", "php", "split")
-"""Kinds of hit that call for the view's structure: only that tells which value belongs to which name."""
 
 _SMALL = 16 * 1024
 """Bytes of a view that is read once more for numbers in pieces, wherever a card field stands in it."""
@@ -106,11 +65,16 @@ class Walk:
         self._recognition = recognition
         self._limits = limits
         self._purse = Purse(limits)
+        self._known: Hits | None = None
         self.findings: list[Finding] = []
         self.gaps: list[Gap] = []
 
-    def run(self, body: bytes, content_type: str, content_encoding: str, key: str = "") -> None:
-        """Fills ``findings`` and ``gaps``. Raises nothing but what a defect would raise."""
+    def run(
+        self, body: bytes, content_type: str, content_encoding: str, key: str = "", known: Hits | None = None
+    ) -> None:
+        """Fills ``findings`` and ``gaps``. Raises nothing but what a defect would raise. ``known``: what the sieve has
+        pointed at there already."""
+        self._known = known
         root = View(body[: self._limits.body], content_type=content_type, key=key)
         try:
             if len(body) > self._limits.body:
@@ -266,7 +230,8 @@ class Walk:
         return any(start <= _MARK and end >= len(view.data) - _MARK for start, end in spans)
 
     def _look(self, view: View, label: bytes, claimed: list[tuple[int, int]], *, structured: bool = True) -> None:
-        hits = self._sieve.scan(label + view.data if label else view.data)
+        hits = self._known if view.parent is None else None
+        hits = hits or self._sieve.scan(label + view.data if label else view.data)
         team = self._team.hits(view.data)
         if hits is None and team is None:
             return
@@ -274,7 +239,8 @@ class Walk:
             self._gap(view, Gap("too-many-candidates", 0, len(view.data)))
         by_kind = hits.behind(len(label)) if hits is not None else {}
         digits = hits.digits(len(label)) if hits is not None and team is None else []
-        weak = hopeless(view.data, label, digits, self._purse)
+        groups = hits.grouped(len(label)) if hits is not None else ()
+        weak = hopeless(view.data, label, digits, self._purse, groups)
         unasked = "markup" if view.data[:64].lstrip().startswith(b"<") else ""  # tags between digits are no values
         wanted = sorted({end for kind, ends in by_kind.items() if kind != unasked for end in ends} | set(team or ()))
         ask = replace(self._ask(view, wanted), digits=tuple(digits), hopeless=tuple(sorted(weak)))

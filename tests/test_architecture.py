@@ -20,7 +20,7 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 # Library -> the only files that may import it: what everything imports can never be replaced or left out.
 SOLE_IMPORTERS = {
     "presidio_analyzer": ["detectors/presidio.py"],
-    "hyperscan": ["detectors/sieve.py"],
+    "hyperscan": ["detectors/compiled.py", "detectors/sieve.py"],
     "mitmproxy": [
         "proxy/host.py",
         "proxy/listener.py",

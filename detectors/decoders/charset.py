@@ -12,6 +12,7 @@ import codecs
 import re
 from collections.abc import Iterator
 
+from detectors.compiled import Compiled
 from detectors.decoders import iso2022jp, wide
 from detectors.decoders.offsets import Whole, side_by_side
 from detectors.decoders.text import came_out_well
@@ -47,6 +48,8 @@ _FULLWIDTH_DIGITS = (
     (re.compile(rb"(?:\x82[\x4f-\x58]){3}|(?:[0-9]\x81[\x40\x5b-\x5d\x7c]){2}"), "cp932"),
     (re.compile(rb"(?:\xa3[\xb0-\xb9]){3}|(?:[0-9]\xa1[\xa1\xbc-\xbe\xdd]){2}"), "euc_jp"),
 )
+_FULLWIDTH = Compiled([(digits.pattern, 0) for digits, _ in _FULLWIDTH_DIGITS])
+"""Says in a fraction of their time that neither is there."""
 _UTF8_DIGITS = re.compile(rb"(?:\xef\xbc[\x90-\x99]){3}|[0-9](?:\xc2\xa0|\xe2\x80[\x80-\xaf]|\xe3\x80\x80)[0-9]")
 _HALF_KANA = re.compile("[\uff61-\uff9f]")
 _PARAMETER = re.compile(r"""(?:^|[;,])\s*([^\s=;,"]+)\s*=\s*("(?:[^"\\]|\\.)*+"|[^;,]*)""")
@@ -185,7 +188,9 @@ def _as_well(data: bytes, codec: str, ask: Ask) -> Iterator[Peel | Gap]:
     if codec and (_is(data, "utf-8") or _UTF8_DIGITS.search(data)):
         yield Peel("", data, side_by_side(0, len(data)))
     seen = _japanese(data) if codec and b"\0" not in data else codec
-    others = {seen, *(other for digits, other in _FULLWIDTH_DIGITS if digits.search(data))}
+    others = {seen}
+    if _FULLWIDTH.any(data):
+        others |= {other for digits, other in _FULLWIDTH_DIGITS if digits.search(data)}
     for other in sorted(others - {"", codec}):
         yield _multibyte(data, other, ask)
 

@@ -142,6 +142,8 @@ def _stands_as_value(data: bytes, token: re.Match[bytes], nest: Nest, *, after_k
     if nest.level == OBJECT:
         return after_key
     start = token.start()
+    if data[max(0, start - _BLANKS) : start].rstrip().endswith((b"[", b",")):
+        return True
     return _BEFORE_ELEMENT.search(data, max(0, start - _BLANKS), start) is not None
 
 

@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import re
 
+from detectors.compiled import ONCE, Compiled
+
+_CONTROL = Compiled([(rb"[\x00-\x06\x0e-\x1a\x1c\x1d\x1f\x7f]", ONCE)])
+_LARGE = 4096
 _TEXT = bytes((*range(7, 14), 27, 30, *range(32, 127), *range(128, 256)))
 """All bytes but most controls: the bell, tabs, line ends, escape (colours of a terminal) and RS (RFC 7464) may stay."""
 _UNREADABLE = re.compile(rb"\xc2[\x80-\x9f]|\xef\xbf\xbd|\xef\xa3[\xb0-\xb3]")
@@ -22,7 +26,7 @@ _DECLARED = re.compile(
 
 def is_text(data: bytes) -> bool:
     """Whether the bytes are UTF-8 without control characters that text does not have."""
-    if data.translate(None, _TEXT):  # seven times as fast as a search
+    if _CONTROL.any(data) if len(data) >= _LARGE else data.translate(None, _TEXT):
         return False
     if data.isascii():
         return True

@@ -77,6 +77,8 @@ def sniff(data: bytes) -> str:
     if len(data) < 4 or nuls == len(data):
         return ""
     if nuls * 5 < len(data):
+        if b"\xff" not in data:
+            return ""
         return next((codec for digits, codec in _FULL_WIDTH if _aligned(digits, data)), "")
     if nuls <= 3 and data.endswith(bytes(nuls)) and data.isascii():
         return ""  # a text with its terminator

@@ -45,6 +45,7 @@ _STRANGE_GAP = r"([^\w .+\-*•＊●#]{1,3}|[\"'`)\]}][,;]? [\"'`(\[{]|[*#]| ?[
 _STRANGE = re.compile(
     rf"(?<![0-9])[0-9]{{4}}{_STRANGE_GAP}(?:[0-9]{{4}}\1[0-9]{{4}}\1[0-9]{{4}}|[0-9]{{6}}\1[0-9]{{4,5}})(?![0-9])"
 )
+_STRANGE_FROM_HERE = re.compile(rf"(?=[0-9]{{4}}[^0-9])(?={_STRANGE.pattern})")
 _LIST = re.compile(r"[,;|\t\r\n\"'\]\[()<>{}]|\\[nrt]")
 _STRINGS = re.compile(r"([\"'])[,;] ?\1")
 _TABBED = re.compile(r"[0-9](?:\t|\\+t)[0-9]")
@@ -129,6 +130,20 @@ def strange(text: str) -> Iterator[Shape]:
         digits = "".join(_GROUP.findall(match.group())).encode()
         doubts = ("part of a longer row of groups",) if row else ()
         yield Shape(LISTED if listed else PRINTED, match.start(), match.end(), digits, doubts=doubts, whole=not row)
+
+
+def candidates(text: str, at: int) -> Iterator[tuple[int, int, bytes]]:
+    """Each number that the digit before ``at`` could belong to, however the digits around are cut into numbers: the
+    span of everything it was chosen from, and its digits; of digits that make no number, none."""
+    for run in _RUN.finditer(text):
+        if run.start() < at <= run.end():
+            groups = [Group(run.start() + m.start(), run.start() + m.end()) for m in _GROUP.finditer(run.group())]
+            yield *run.span(), b""
+            yield from ((*run.span(), shape.digits) for shape in shapes(text, groups))
+    for begin in _STRANGE_FROM_HERE.finditer(text):
+        match = _STRANGE.match(text, begin.start())
+        if match is not None and match.start() < at <= match.end():
+            yield *match.span(), "".join(_GROUP.findall(match.group())).encode()
 
 
 def _in_a_list_of_its_own(text: str, gap: str, start: int, end: int) -> bool:

@@ -165,12 +165,15 @@ def test_limits_give_gaps_never_silence(inspector):
         assert reason in [gap.reason for gap in inspector.inspect(body, "", encoding, limits=limits).gaps]
 
 
-def test_a_defect_of_ours_is_a_gap_over_everything(inspector, monkeypatch):
+@pytest.mark.parametrize(
+    ("place", "body"), [("sieve.Sieve.scan", "anything"), ("walk.Walk._look", N), ("hopeless.quiet", "4901234567890")]
+)
+def test_a_defect_of_ours_is_a_gap_over_everything(inspector, monkeypatch, place, body):
     def crash(*_: object) -> None:
         raise ZeroDivisionError(N)
 
-    monkeypatch.setattr("detectors.walk.Walk._look", crash)
-    assert inspector.inspect(b"anything").gaps == (Gap("inspector-error", 0, 8),)
+    monkeypatch.setattr(f"detectors.{place}", crash)
+    assert inspector.inspect(body.encode()).gaps == (Gap("inspector-error", 0, len(body)),)
 
 
 def test_deep_nesting_ends_in_an_answer(inspector):

@@ -6,10 +6,11 @@ from urllib.parse import quote
 import hyperscan
 import pytest
 
-from detectors import patterns_text, walk
+from detectors import patterns_text
 from detectors.patterns import JAPANESE_KEYS, PATTERNS, RECOGNIZE, japanese_patterns
 from detectors.sieve import Sieve
 from detectors.sieve_classes import base64_patterns
+from detectors.transforms import CHARSETS, STRUCTURES, TRANSFORMS
 from tests.detectors.test_sieve import ENCODED, ORDINARY
 
 GENERATED = {
@@ -34,7 +35,7 @@ def matcher(row):
 
 
 def test_every_kind_has_somebody_who_looks():
-    known = {RECOGNIZE, *(kind for kind, _ in walk.TRANSFORMS), *walk.CHARSETS, *walk.STRUCTURES}
+    known = {RECOGNIZE, *(kind for kind, _ in TRANSFORMS), *CHARSETS, *STRUCTURES}
     assert {row.kind for row in PATTERNS} == known
 
 
