@@ -23,7 +23,7 @@ def page(document: Mapping[str, Any]) -> str:
         for row in document["violations"]["rows"]
         if row["verdict"] == "report" and row["confidence"] == "high"
     )
-    template = environment.from_string((files("proxy") / "report.html").read_text(encoding="utf-8"))
+    template = environment.from_string((files("proxy") / "assets" / "report.html").read_text(encoding="utf-8"))
     return template.render(
         d=document, bars=bars(document["days"]), parts=PARTS, width=WIDTH, height=HEIGHT, forwarded=forwarded
     )

@@ -31,7 +31,7 @@ SOLE_IMPORTERS = {
         "proxy/run.py",
     ],
     "aiohttp": ["proxy/admin.py", "proxy/page.py", "proxy/demo/*.py"],
-    "jinja2": ["proxy/page.py"],
+    "jinja2": ["proxy/page.py", "proxy/report_page.py"],
     "prometheus_client": ["proxy/metrics*.py"],
     "typer": ["proxy/cli.py"],
 }
