@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import sys
@@ -71,6 +72,8 @@ def main(policy_path: Path, workers: int = 1) -> int:
         return _refuse(NO_START, str(error))
     try:
         if workers == 1:
+            gc.collect()
+            gc.freeze()  # or each full collection would hold up all lanes for a tenth of a second
             return asyncio.run(_serve(sidecar))
         from proxy.supervisor import supervise  # noqa: PLC0415 - it is made of this module's parts
 

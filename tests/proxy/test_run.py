@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 import signal
 import socket
@@ -125,6 +126,15 @@ def test_a_taken_port(tmp_path, capsys, taken):
     code, said = refused(capsys, tmp_path, {**LANE, "listen": taken})
     assert code == NO_START
     assert f"lane logs cannot listen on {taken}: Address already in use" in said
+
+
+def test_what_is_loaded_at_the_start_is_not_collected_again_and_again(tmp_path, capsys, taken):
+    gc.unfreeze()
+    try:
+        refused(capsys, tmp_path, {**LANE, "listen": taken})
+        assert gc.get_freeze_count() > 100_000
+    finally:
+        gc.unfreeze()
 
 
 def test_a_taken_admin_port(tmp_path, capsys, taken):
