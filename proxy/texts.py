@@ -151,7 +151,7 @@ TEXTS: Mapping[str, Text] = {
     "probe.none": Text("not yet", "未実施"),
     "page.inspected": Text("Inspected", "検査済み"),
     "page.uninspected": Text("Not inspected", "未検査"),
-    "page.gaps": Text("Gaps", "検査できなかった件数"),
+    "page.gaps": Text("Gaps", "検査不能"),
     "page.covered": Text("Coverage", "検査率"),
     "page.violations": Text("Latest violations", "最近の違反"),
     "page.of-last": Text(
@@ -253,6 +253,7 @@ TEXTS: Mapping[str, Text] = {
     "why.among other numbers of its length": Text("among other numbers of its length", "同じ桁数の数値が並んでいる"),
     "why.decimal fraction": Text("decimal fraction", "小数"),
     "why.check digit not required": Text("check digit not required", "チェックディジットは不要"),
+    "why.raw card parameter": Text("a raw card parameter of the gateway's", "決済代行会社のカード情報の項目"),
     "why.token made of digits": Text("a token made of digits", "数字だけのトークン"),
     "why.one-time card token": Text("a one-time card token", "ワンタイムトークン"),
     "why.token endpoint called by a backend": Text(

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,12 +68,25 @@ class Tab:
         return said["result"].get("value")
 
     def until(self, expression: str) -> None:
-        """Waits until ``expression`` holds, looking whenever the page is about to be drawn."""
-        self.value(
-            "new Promise((done, fail) => { const ends = Date.now() + 30000; const look = () => "
-            f"({expression}) ? done(true) : Date.now() > ends ? fail(new Error({json.dumps(expression)}))"
-            " : setTimeout(look, 20); look(); })"
-        )
+        """Waits until ``expression`` holds, on whatever page is open by then."""
+        ends = time.monotonic() + SECONDS
+        look = f"(() => {{ try {{ return !!({expression}) }} catch {{ return false }} }})()"
+        while True:
+            try:
+                if self.value(look):
+                    return
+            except RuntimeError:  # the page is on its way to another one
+                pass
+            if time.monotonic() > ends:
+                raise RuntimeError(f"never: {expression}")
+            time.sleep(0.02)
+
+    def press(self, key: str = "Enter", code: int = 13) -> None:
+        """Presses and releases a key, as a person does."""
+        text = {"text": "\r"} if key == "Enter" else {}
+        for kind in ("keyDown", "keyUp"):
+            own = text if kind == "keyDown" else {}
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **own)
 
     def size(self, width: int, height: int, *, is_phone: bool = False) -> None:
         """As on a window, or a phone, of that size."""
@@ -93,7 +107,7 @@ class Tab:
             self.complaints.append(given["exceptionDetails"]["text"])
         elif what == "Runtime.consoleAPICalled" and given["type"] in ("error", "warning", "assert"):
             self.complaints.append(str(given["args"]))
-        elif what == "Audits.issueAdded":
+        elif what == "Audits.issueAdded" and given["issue"]["code"] != "GenericIssue":
             self.complaints.append(json.dumps(given["issue"]))
 
 
