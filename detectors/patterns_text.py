@@ -51,7 +51,8 @@ _WRAP = (
 _QUOTED = (
     rb"input_value=\\*[\"']?[0-9]{3}|got invalid value \\*[\"']?[0-9]|field's value: \\*'[0-9]|' is not valid for ",
     rb"\[\\*[\"']" + _FIELD + rb"\\*[\"']\]\)|propertypath=" + _FIELD,
-    _FIELD + rb"[\"'\])]{1,4}(?:, ?|[^0-9\n]{0,4}\.[a-z_]{3,20}\()[\"'][0-9]{3}",
+    rb"\.(?:fill|type|send_?keys|set_?value|press_?sequentially|val)\([\"'][0-9]{3}",
+    _FIELD + rb"[\"'], ?[\"'][0-9]{3}",
     _FIELD + rb"\)=\(",
     rb"(?:name|key|field|label): ?[\"']?" + _FIELD + rb"[\"']?[ \t]*(?:[\r\n]|\\+[nr]|$)",
     rb"\r\n" + _FIELD + rb"\r\n\$|(?:set|add|replace) " + _FIELD + rb" [0-9]",
