@@ -40,7 +40,12 @@ def addresses(out: Console, stage: Stage) -> None:
     """Where everything listens, for ``--serve``. Never folded: these lines are for copying."""
     rows = {f"lane {name}": url for name, url in stage.lanes.items()}
     rows |= {"token server (browsers only)": stage.token_server}
-    rows |= {"metrics": f"{stage.admin}/metrics", "ready": f"{stage.admin}/readyz", "audit": str(stage.audit)}
+    rows |= {
+        "inspector page": f"{stage.admin}/",
+        "metrics": f"{stage.admin}/metrics",
+        "ready": f"{stage.admin}/readyz",
+        "audit": str(stage.audit),
+    }
     out.print("listening until Ctrl-C:", style="bold")
     for what, where in rows.items():
         out.print(f"  {what:<30}{where}", markup=False, soft_wrap=True)
