@@ -68,7 +68,8 @@ class Inspector:
         try:
             hits = None
             if len(body) <= limits.body and content_encoding.strip().lower() in ("", "identity"):
-                over, hits = self._at_once(body, kind, label_of(View(b"", key=key)), Purse(limits))
+                label = label_of(View(b"", key=key)) if key else b""
+                over, hits = self._at_once(body, kind, label, Purse(limits))
                 if over:
                     return Inspection()
             walk.run(body, kind, content_encoding, key, hits)

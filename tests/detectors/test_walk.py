@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import random
 
 import pytest
@@ -87,3 +88,13 @@ def test_a_picture_with_a_stray_escape_sequence_costs_no_decoding(inspector):
     body = rng.randbytes(3_000_000) + b"\x1b$B" + rng.randbytes(100_000)
     result = inspector.inspect(body, "image/jpeg", limits=Limits(seconds=15))
     assert "timeout" not in [gap.reason for gap in result.gaps]
+
+
+@pytest.mark.parametrize(("size", "gaps"), [(10_000, []), (8 * 1024 * 1024, ["ratio"])])
+def test_nothing_is_looked_for_among_nuls(inspector, monkeypatch, size, gaps):
+    looked: list[int] = []
+    monkeypatch.setattr("detectors.sieve.Sieve.scan", lambda _, data: looked.append(len(data)))
+    found = inspector.inspect(gzip.compress(bytes(size)), "", "gzip")
+    assert ([gap.reason for gap in found.gaps], looked) == (gaps, [])
+    assert not inspector.inspect(gzip.compress(bytes(10) + b"1"), "", "gzip").gaps
+    assert looked
