@@ -12,8 +12,8 @@ from typing import Any
 
 MOST = 500
 """Records kept."""
-MOST_BYTES = 4 * 1024 * 1024
-"""Of their lines together: a record may list a hundred findings."""
+MOST_BYTES = 1024 * 1024
+"""Of their lines together: a record may list a hundred findings, and who looks at them has all lanes wait for it."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
