@@ -17,6 +17,7 @@ from detectors.model import Budget
 from detectors.recognizers.pan import impossible
 from detectors.recognizers.shapes import candidates
 from detectors.sieve import Hits
+from detectors.split import in_named_list
 
 _DIGITS = b"0123456789"
 _BETWEEN = b" ._+-"
@@ -35,7 +36,10 @@ _LOOKS = 2000
 """Hits in groups that are looked into. A text with more of them is read by the recognizers."""
 _NAMES = Compiled(
     [
-        (rb"c[_.\- ]?a[_.\- ]?r[_.\- ]?d|c[_.\- ]?c[_.\- ]?n|(?:^|[^a-z])cc(?:[^a-z]|$)|account|[\\%&]", CASELESS),
+        (
+            rb"c[_.\- ]?a[_.\- ]?r[_.\- ]?d|c[_.\- ]?c[_.\- ]?n|(?:^|[^a-z0-9])cc[1-4]?(?:[^a-z0-9]|$)|account|[\\%&]",
+            CASELESS,
+        ),
         (rb"pan(?:$|[^a-z_.\-]|[_.\-](?:$|[^a-z]))", CASELESS),
         (
             rb"\xe3\x82\xab\xe3\x83\xbc\xe3\x83\x89|\xe3\x82\xaf\xe3\x83\xac\xe3\x82\xab|\xef\xbd\xb6\xef\xbd\xb0\xef\xbe\x84",
@@ -95,10 +99,12 @@ def _alone(data: bytes, end: int) -> bool:
 def _apart(data: bytes, end: int) -> bool:
     """Whether no number that is written in groups, and that the digits at ``end`` may belong to, is one of a card."""
     low, high = max(0, end - _FAR), end + _FAR
-    if _TRACK_BEGINS.search(data, low, high):
-        return False
     before = data[low:end].decode("utf-8", "replace")
     text = before + data[end:high].decode("utf-8", "replace")
+    if in_named_list(before, text[len(before) :]):
+        return True
+    if _TRACK_BEGINS.search(data, low, high):
+        return False
     for start, stop, digits in candidates(text, len(before)):
         cut = (low and not text[:start].strip(_USUAL)) or (high < len(data) and not text[stop:-_MOST].strip(_USUAL))
         if cut or (digits and not impossible(digits)):

@@ -165,7 +165,8 @@ def other_key(names: Sequence[str], *, certain: bool = True, long: bool = False)
 
 
 _MAY_NAME_CARD = re.compile(
-    rb"c[_.\- ]?a[_.\- ]?r[_.\- ]?d|c[_.\- ]?c[_.\- ]?n|(?<![a-z])cc(?![a-z])|pan(?![_.\-]?[a-z])|account|[\\%&]"
+    rb"c[_.\- ]?a[_.\- ]?r[_.\- ]?d|c[_.\- ]?c[_.\- ]?n|(?<![a-z0-9])cc[1-4]?(?![a-z0-9])"
+    rb"|pan(?![_.\-]?[a-z])|account|[\\%&]"
     rb"|\xe3\x82\xab\xe3\x83\xbc\xe3\x83\x89|\xe3\x82\xaf\xe3\x83\xac\xe3\x82\xab|\xef\xbd\xb6\xef\xbd\xb0\xef\xbe\x84",
     re.IGNORECASE,
 )

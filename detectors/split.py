@@ -35,6 +35,9 @@ _LAST_NAME = re.compile(r"([^./\[\]']+)['\]]*\Z")
 _IN_TEXT = re.compile(
     r"((?<![^\W\d])[^\W\d][\w.\-]*+(?:\[[0-9]*\])?)[\"']?\s{0,4}(?:=>|[:=>])\s{0,4}[\"'\[(]{0,2}([0-9]{1,8})(?![0-9A-Za-z.])"
 )
+_BLANKS = " \t\r\n"
+_LIST_BEFORE = re.compile(r"\s{0,4}(?:[0-9]{1,8}\s{0,4},\s{0,4}){0,32}[0-9]{0,8}\Z")
+_LIST_BEHIND = re.compile(r"[0-9]{0,8}\s{0,4}(?:,\s{0,4}[0-9]{1,8}\s{0,4}){0,32}\]")
 _ON_CARDS = frozenset({(4, 4, 4, 4), (4, 6, 5)})
 _OF_A_CARD = 4
 _SAYS_NOTHING = frozenset(
@@ -85,6 +88,21 @@ def in_text(text: str) -> Iterator[tuple[str, int, int]]:
     """Names and the spans of their short numbers in free text: ``card1=4111 card2: "1111"``."""
     for match in _IN_TEXT.finditer(text):
         yield match[1], *match.span(2)
+
+
+def in_named_list(before: str, after: str) -> bool:
+    """Whether text before and behind a place says that it is in a JSON list of short numbers whose name says that they
+    are no number of a card: ``"prices": [4980, 1280, 3300]``."""
+    head, bracket, numbers = before.rpartition("[")
+    head = head.rstrip(_BLANKS)
+    if not bracket or not head.endswith(":") or not _LIST_BEFORE.match(numbers) or not _LIST_BEHIND.match(after):
+        return False
+    head = head[:-1].rstrip(_BLANKS)
+    start = head.rfind('"', 0, -1)
+    if start < 0 or not head.endswith('"') or "\\" in head[start:]:
+        return False
+    stem, _ = _stem(head[start + 1 : -1])
+    return stem not in _SAYS_NOTHING and not _is_card(stem, "")
 
 
 def join(values: Iterable[Value]) -> Iterator[Number]:

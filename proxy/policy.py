@@ -61,6 +61,8 @@ def _drop_null(node: Any) -> None:
     if isinstance(node, dict):
         if node.get("default", ...) is None:
             del node["default"]
+        if isinstance(node.get("default"), dict):
+            node["default"] = {name: value for name, value in node["default"].items() if value is not None}
         choices = node.get("anyOf")
         if isinstance(choices, list) and {"type": "null"} in choices:
             kept = [choice for choice in choices if choice != {"type": "null"}]

@@ -59,6 +59,9 @@ BAD = "4901234567890"
         ("card: 5002/9767/1152/5005", False),
         ("東京都 5002、9767、1152、5005 4111、1111、1111、1111", False),
         ("6200000000000000", False),
+        ('{"prices": [4111, 1111, 1111, 1111]}', True),
+        ('{"group": [4111, 1111, 1111, 1111]}', False),
+        ('{"card": {"prices": [4111, 1111, 1111, 1111]}}', False),
         ("3111111111111111", False),
     ],
 )
@@ -176,9 +179,10 @@ def test_json_is_found_the_same_without_dropping_anything(inspector, documents, 
 
 
 def _by_themselves(found):
-    """Where findings stand, but for those that the sieve does not point at, which are found when text near by is read."""
+    """Where findings stand, but for those that the sieve does not point at, which are found when text near by is read:
+    beside a number, or by a name alone that stands far from them."""
     unseen = {"beside a card number", "zero-padded"}
-    told = [each for each in found.findings if unseen.isdisjoint(each.why)]
+    told = [each for each in found.findings if unseen.isdisjoint(each.why) and each.why != ("card key",)]
     return {(each.entity, each.brand, each.confidence, each.start, each.end) for each in told}, found.gaps
 
 

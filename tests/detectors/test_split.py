@@ -8,7 +8,7 @@ import pytest
 
 from detectors.luhn import luhn
 from detectors.redaction import redact
-from detectors.split import Value, digits_of, in_text, join
+from detectors.split import Value, digits_of, in_named_list, in_text, join
 
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 PIECES = ["4111", "1111", "1111", "1111"]
@@ -135,3 +135,28 @@ def test_what_is_a_piece():
     assert digits_of("411111111") is None
     assert digits_of("41-11") is None
     assert list(in_text("card1=4111 card2: '1111', n=12.5 x => 123456789")) == [("card1", 6, 10), ("card2", 19, 23)]
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ('{"prices": [4111, 1|111, 1111, 1111]}', True),
+        ('{"prices":[|4111,1111,1111,1111],"a":1}', True),
+        ('{"prices": [4111, 1111, 1111, 1111|]}', True),
+        ('{"x": {"prices": [\n  4111,\n  1111,\n  1111,\n  111|1\n]}}', True),
+        ('{"card": [4111, 1|111, 1111, 1111]}', False),
+        ('{"card_no": [4111, 1|111, 1111, 1111]}', False),
+        ('{"numbers": [4111, 1|111, 1111, 1111]}', False),
+        ('{"": [4111, 1|111, 1111, 1111]}', False),
+        ("[4111, 1|111, 1111, 1111]", False),
+        ('{"prices": ["4111", "1|111", "1111", "1111"]}', False),
+        ('{"prices": [4111, 1|111, 1111, 1111', False),
+        ('{"prices": [[4111, 1|111, 1111, 1111]]}', False),
+        ('{"prices": [4111, 1|111, 1111.5, 1111]}', False),
+        ('{"p\\u0061n": [4111, 1|111, 1111, 1111]}', False),
+        ("prices: [4111, 1|111, 1111, 1111]", False),
+    ],
+)
+def test_lists_of_numbers_whose_name_says_that_they_are_something_else(text, named):
+    before, after = text.split("|")
+    assert in_named_list(before, after) is named

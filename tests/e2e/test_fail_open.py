@@ -528,7 +528,7 @@ async def test_a_length_of_no_body_that_is_none_passes(tmp_path, inspector):
         writer.close()
 
 
-@pytest.mark.parametrize("count", [3200, 1])
+@pytest.mark.parametrize("count", [900, 1])
 async def test_a_header_full_of_card_numbers(tmp_path, inspector, count):
     """The longest that anything else on the event loop waits while a header block of them is inspected and redacted."""
     cookies = f"Cookie: {'a=4242424242424242;' * count}"

@@ -87,7 +87,7 @@ KINDS = {
     "ends the process": SystemExit,
     "hangs": None,
 }
-ON_THE_LOOP = ("the sieve, at first sight", "the worker", "the refusal", "all counters")
+ON_THE_LOOP = ("the sieve, at first sight", "the sieve", "the worker", "the refusal", "all counters")
 """What they do is over when they return, so there is nothing to hang in, and nothing to cancel."""
 FAULTS = [(stage, kind) for stage in STAGES for kind in KINDS if KINDS[kind] in ERRORS or stage not in ON_THE_LOOP]
 

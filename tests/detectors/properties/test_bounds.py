@@ -112,7 +112,7 @@ FLOODS = {
     "parts": PART * 12_000 + b"--x--",
     "one header field": PART.replace(b"\r\n\r\n", b"\r\n" + b"".join(b"X: %d\r\n" % n for n in range(60_000)) + b"\r\n")
     + b"--x--",
-    "escape sequences": "あ".encode() + b"4\x1b(B" * 150_000,
+    "escape sequences": "あ".encode() + b"4\x1b(B" * 150_000 + b" ",
     "frames": b"\0\0\0\0\0" * 150_000,
     "percent signs": b"%34%31" * 100_000,
 }
