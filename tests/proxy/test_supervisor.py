@@ -55,9 +55,12 @@ def workers(sidecar) -> list[int]:
 
 
 def lives(pid: int) -> bool:
-    """Whether it is more than a zombie, which whoever has adopted it may leave about."""
+    """Whether it is more than a zombie, which whoever has adopted it may leave about. Its sockets are open as long as
+    one of its threads is there, and the first of them may be a zombie before the others have ended."""
+    process = Path(f"/proc/{pid}")
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        threads = len(list((process / "task").iterdir()))
+        return threads > 1 or (process / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
 
