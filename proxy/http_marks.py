@@ -16,7 +16,6 @@ _GAP = "sekisho.gap."
 _REFUSAL = "sekisho.refusal"
 _READABLE = "sekisho.readable"
 _PROBE = "sekisho.probe"
-_MOVING = "sekisho.moving."
 
 
 def set_passed(flow: http.HTTPFlow, direction: Direction) -> None:
@@ -65,16 +64,6 @@ def set_probe(flow: http.HTTPFlow, told: Callable[[bool], None]) -> None:
 def probe(flow: http.HTTPFlow) -> Callable[[bool], None] | None:
     """Whom to tell about the flow, if it is the self-probe's."""
     return flow.metadata.get(_PROBE)
-
-
-def set_moving(flow: http.HTTPFlow, direction: Direction) -> None:
-    """The body is not there: it will be asked about piece by piece, while it passes."""
-    flow.metadata[_MOVING + direction] = True
-
-
-def moving(flow: http.HTTPFlow, direction: Direction) -> bool:
-    """Whether the body will be asked about piece by piece."""
-    return flow.metadata.get(_MOVING + direction) is True
 
 
 def set_readable(flow: http.HTTPFlow) -> None:

@@ -74,7 +74,6 @@ class MovingStream(ResponseHalf):
         if limits is None or not can_be_cut(kind, coded):
             yield from super().large_request()
             return
-        marks.set_moving(self.flow, "request")
         if not (yield from self.ask_request()):
             return
         self.request_pieces = handed_over(self.request_body_buf, Pieces(kind, coded, limits))
@@ -102,7 +101,7 @@ class MovingStream(ResponseHalf):
 
     def move_request(self) -> CommandGenerator[None]:
         """Asks about each piece that is ready and sends it on; the head goes with the first one."""
-        pieces, request, server = self.request_pieces, self.flow.request, None
+        pieces, request = self.request_pieces, self.flow.request
         while pieces is not None and (piece := pieces.next()) is not None:
             yield BodyPieceHook(Passage(self.flow, "request", piece))
             if (yield from self.check_killed(emit_error_hook=False)):
@@ -195,7 +194,6 @@ class MovingStream(ResponseHalf):
         flow, limits = self.flow, self.seat.piece_limits(self.flow.request.host)
         if flow.response is None or limits is None or not self.frame_response():
             return False
-        marks.set_moving(flow, "response")
         if not (yield from self.ask_response()):
             return True
         self.response_pieces = handed_over(self.response_body_buf, Pieces(kind, coded, limits))
