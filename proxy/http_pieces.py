@@ -64,6 +64,19 @@ class MovingStream(ResponseHalf):
         self.request_moves = self.response_moves = False
         """Something of the message has been sent on."""
 
+    def next_piece(self, direction: Direction, pieces: Pieces | None) -> CommandGenerator[Piece | None]:
+        """The next piece that may go on. ``None``: none is ready, or it may not, and the transfer has been stopped."""
+        piece = pieces.next() if pieces is not None else None
+        if piece is None:
+            return None
+        yield BodyPieceHook(Passage(self.flow, direction, piece))
+        if (yield from self.check_killed(emit_error_hook=False)):
+            return None
+        if piece.out is None:
+            yield from self.stop_request() if direction == "request" else self.stop_response()
+            return None
+        return piece
+
     # The request.
 
     def large_request(self) -> CommandGenerator[None]:
@@ -85,30 +98,13 @@ class MovingStream(ResponseHalf):
 
     def state_move_request_body(self, event: events.Event) -> CommandGenerator[None]:
         """Hands on what has been inspected of the body."""
-        pieces = self.request_pieces
-        if pieces is None:
-            return
-        if isinstance(event, RequestData):
-            pieces.take(event.data)
-        elif isinstance(event, RequestTrailers):
-            self.flow.request.trailers = event.trailers
-            return
-        elif isinstance(event, RequestEndOfMessage):
-            pieces.end()
-        else:
-            return
-        yield from self.move_request()
+        if taken(event, self.request_pieces, self.flow.request):
+            yield from self.move_request()
 
     def move_request(self) -> CommandGenerator[None]:
         """Asks about each piece that is ready and sends it on; the head goes with the first one."""
-        pieces, request = self.request_pieces, self.flow.request
-        while pieces is not None and (piece := pieces.next()) is not None:
-            yield BodyPieceHook(Passage(self.flow, "request", piece))
-            if (yield from self.check_killed(emit_error_hook=False)):
-                return
-            if piece.out is None:
-                yield from self.stop_request()
-                return
+        request = self.flow.request
+        while (piece := (yield from self.next_piece("request", self.request_pieces))) is not None:
             if not (yield from self.begin_request()):
                 return
             server = self.context.server
@@ -225,31 +221,13 @@ class MovingStream(ResponseHalf):
 
     def state_move_response_body(self, event: events.Event) -> CommandGenerator[None]:
         """Hands on what has been inspected of the body."""
-        pieces = self.response_pieces
-        if pieces is None:
-            return
-        if isinstance(event, ResponseData):
-            pieces.take(event.data)
-        elif isinstance(event, ResponseTrailers):
-            if self.flow.response is not None:
-                self.flow.response.trailers = event.trailers
-            return
-        elif isinstance(event, ResponseEndOfMessage):
-            pieces.end()
-        else:
-            return
-        yield from self.move_response()
+        if taken(event, self.response_pieces, self.flow.response):
+            yield from self.move_response()
 
     def move_response(self) -> CommandGenerator[None]:
         """Asks about each piece that is ready and sends it on."""
-        pieces, response = self.response_pieces, self.flow.response
-        while response is not None and pieces is not None and (piece := pieces.next()) is not None:
-            yield BodyPieceHook(Passage(self.flow, "response", piece))
-            if (yield from self.check_killed(emit_error_hook=False)):
-                return
-            if piece.out is None:
-                yield from self.stop_response()
-                return
+        response = self.flow.response
+        while response and (piece := (yield from self.next_piece("response", self.response_pieces))) is not None:
             yield from self.begin_response()
             if piece.out:
                 yield SendHttp(ResponseData(self.stream_id, piece.out), self.context.client)
@@ -270,6 +248,21 @@ class MovingStream(ResponseHalf):
             yield from self.cut_response()
         else:
             yield from self.send_refusal()
+
+
+def taken(event: events.Event, pieces: Pieces | None, message: http.Request | http.Response | None) -> bool:
+    """Gives ``event`` to the pieces, or its trailers to the message; whether there may be another piece now."""
+    if pieces is None or message is None:
+        return False
+    if isinstance(event, RequestData | ResponseData):
+        pieces.take(event.data)
+    elif isinstance(event, RequestEndOfMessage | ResponseEndOfMessage):
+        pieces.end()
+    else:
+        if isinstance(event, RequestTrailers | ResponseTrailers):
+            message.trailers = event.trailers
+        return False
+    return True
 
 
 def handed_over(buffer: ReceiveBuffer, pieces: Pieces) -> Pieces:

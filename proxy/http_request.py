@@ -14,6 +14,7 @@ from mitmproxy.connection import Connection
 from mitmproxy.net.http.http1 import expected_http_body_size
 from mitmproxy.net.http.validate import validate_headers
 from mitmproxy.proxy import events
+from mitmproxy.proxy.commands import StartHook
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layer import CommandGenerator
 from mitmproxy.proxy.layers.http import DropStream, HTTPMode, HttpStream, SendHttp
@@ -142,13 +143,7 @@ class RequestHalf(HttpStream):
     def ask_head(self) -> CommandGenerator[bool]:
         """True when the gate would let the head pass, as far as it can be judged by itself. If not, the client has its
         answer, and need not send the body."""
-        yield HttpRequestHeadersHook(self.flow)
-        if (yield from self.check_killed(emit_error_hook=False)):
-            return False
-        if marks.take_passed(self.flow, "request"):
-            return True
-        yield from self.send_refusal()
-        return False
+        return (yield from self._ask(HttpRequestHeadersHook(self.flow)))
 
     def go_on(self) -> CommandGenerator[None]:
         """Asks the client to send the body."""
@@ -230,10 +225,14 @@ class RequestHalf(HttpStream):
 
     def ask_request(self) -> CommandGenerator[bool]:
         """True when the gate lets the request pass. If not, the client has its answer."""
-        yield HttpRequestHook(self.flow)
+        return (yield from self._ask(HttpRequestHook(self.flow)))
+
+    def _ask(self, hook: StartHook) -> CommandGenerator[bool]:
+        """True when ``hook`` leaves the gate's mark. If not, the client has its answer. The mark holds once."""
+        yield hook
         if (yield from self.check_killed(emit_error_hook=False)):
             return False
-        if marks.passed(self.flow, "request"):
+        if marks.take_passed(self.flow, "request"):
             return True
         yield from self.send_refusal()
         return False
