@@ -16,16 +16,16 @@ from typing import Protocol
 
 from mitmproxy import http
 
-from proxy import http_marks as marks
 from proxy.dialects import grpc_kind, grpc_status, spoken
-from proxy.gmo import is_gmo_host
-from proxy.http_flows import Context, piece_message, put, request_message, response_message
-from proxy.http_request import bare_response, refusal_response
-from proxy.http_said import Said, carry_on, said_message
-from proxy.http_seals import sealed_by
-from proxy.http_upgrade import limit_extensions
+from proxy.gmo.calls import is_gmo_host
+from proxy.http import marks
+from proxy.http.flows import Context, piece_message, put, request_message, response_message
+from proxy.http.pieces import Piece
+from proxy.http.request import bare_response, refusal_response
+from proxy.http.said import Said, carry_on, said_message
+from proxy.http.seals import sealed_by
+from proxy.http.upgrade import limit_extensions
 from proxy.message import Action, Decision, Direction, Message
-from proxy.pieces import Piece
 from proxy.policy import Lane, Policy, Route
 from proxy.refusals import GAP_ANSWERS, REFUSALS, problem, restated
 from proxy.workers import Overloaded, Workers

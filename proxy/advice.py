@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from proxy import gmo
-from proxy.gmo_review import CALLS_TOKEN_ENDPOINT
+from proxy.gmo import calls as gmo
+from proxy.gmo.review import CALLS_TOKEN_ENDPOINT
 from proxy.message import Direction
-from proxy.policy_routes import Role
+from proxy.policy.routes import Role
 from proxy.series import gap_reason
 
 _GAPS = frozenset({"unlisted-gmo-path", "unreadable-gmo-call"})

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from proxy.audit import AuditError
+from proxy.records.audit import AuditError
 
 LENGTH = struct.Struct("!I")
 RECORD_SECONDS = 5.0

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from proxy.policy_errors import PolicyError, Problem, scrub
-from proxy.policy_model import Destination, Lane, Policy
-from proxy.policy_routes import PASSING_ROLES, Route
-from proxy.policy_text import Loc
+from proxy.policy.errors import PolicyError, Problem, scrub
+from proxy.policy.model import Destination, Lane, Policy
+from proxy.policy.routes import PASSING_ROLES, Route
+from proxy.policy.text import Loc
 
 _ANY_HOST = frozenset({"0.0.0.0", "::"})
 

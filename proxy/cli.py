@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from proxy.keyfile import KeyFileError, read_key
-from proxy.policy_errors import PolicyError, Problem
+from proxy.policy.errors import PolicyError, Problem
 
 if TYPE_CHECKING:
     from proxy.policy import Policy
@@ -176,8 +176,8 @@ def verify(
 
     Needs the key that the lines were written with. Exits with 1 and the first bad line if the chain is broken.
     """
-    from proxy.audit_verify import verify as walk  # noqa: PLC0415 - the other commands start without it
-    from proxy.segments import audit_file  # noqa: PLC0415
+    from proxy.records.audit_verify import verify as walk  # noqa: PLC0415 - the other commands start without it
+    from proxy.records.segments import audit_file  # noqa: PLC0415
 
     (file,), key = _named([file] if file else [], key, config)
     try:
@@ -212,7 +212,7 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """Write the evidence of a period from its records: a page and its JSON twin. Exits with 1 if a chain is broken."""
-    from proxy.report import main as write  # noqa: PLC0415 - only here
+    from proxy.records.report import main as write  # noqa: PLC0415 - only here
 
     if last < first:
         _fail("--to is before --from", BAD_INPUT)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from detectors.model import PAN, Gap, Inspection, Limits, OutOfTime, View
-from proxy.gmo_review import Review, review
+from proxy.gmo.review import Review, review
 from proxy.message import Message, Part
 
 TIMEOUT = "timeout"

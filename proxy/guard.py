@@ -15,17 +15,18 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from detectors.redaction import redact
-from proxy import gmo, problem
+from proxy import problem
 from proxy.examination import Examination, GivenUp, Inspects
+from proxy.gmo import calls as gmo
 from proxy.judge import Verdict, judge
-from proxy.ledger import Ledger, complain, monitors
 from proxy.message import Action, Decision, Message
+from proxy.records.ledger import Ledger, complain, monitors
 
 if TYPE_CHECKING:
     from detectors.model import Inspection
-    from proxy.audit import AuditSink
     from proxy.metrics import Meter
     from proxy.policy import Policy
+    from proxy.records.audit import AuditSink
 
 _NO_TEXT = re.compile(rb"[^\n\t\x20-\x7e]")
 _LIKE_ZLIB = re.compile(

@@ -21,9 +21,9 @@ from mitmproxy.proxy import commands, events, mode_specs, server_hooks
 from mitmproxy.proxy.server import ConnectionIO
 from mitmproxy.utils import asyncio_utils
 
-from proxy.http_one import StopTimer
-from proxy.http_pressure import PressedHandler
-from proxy.http_request import Seat
+from proxy.http.one import StopTimer
+from proxy.http.pressure import PressedHandler
+from proxy.http.request import Seat
 from proxy.refusals import answer
 
 CONNECT_SECONDS = 10.0

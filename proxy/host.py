@@ -16,10 +16,10 @@ from mitmproxy.proxy.mode_servers import ServerInstance
 from proxy.addon import Asked, Gate
 from proxy.addresses import why_not_bound
 from proxy.handler import LaneConnectionHandler, place
-from proxy.http_hooks import LaneHooks
-from proxy.http_layers import LaneHttpLayer
-from proxy.http_seat import Counts, LaneSeat, Rules, Table
-from proxy.http_websocket import Leaving
+from proxy.http.hooks import LaneHooks
+from proxy.http.layers import LaneHttpLayer
+from proxy.http.seat import Counts, LaneSeat, Rules, Table
+from proxy.http.websocket import Leaving
 from proxy.listener import LaneInstance, LaneMode, Listeners, mode_of
 from proxy.policy import Lane, Policy
 from proxy.probe import Probe

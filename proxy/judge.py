@@ -17,8 +17,8 @@ from typing import Literal
 
 from detectors.model import CARDHOLDER_NAME, EXPIRY, PAN, TRACK_1, TRACK_2, Finding, Gap, Inspection
 from proxy.message import Action, Direction, Message
-from proxy.policy_model import Suppression
-from proxy.policy_routes import Role, Route
+from proxy.policy.model import Suppression
+from proxy.policy.routes import Role, Route
 
 Kind = Literal["passthrough", "retention", "stored"]
 """通過: card data passes the shop's systems. 保持: it goes where it would be kept. Stored: it was kept already."""

@@ -15,9 +15,9 @@ from mitmproxy.proxy.layers.http import HTTPMode
 from mitmproxy.proxy.mode_servers import AsyncioServerInstance
 
 from proxy.handler import LaneConnectionHandler
-from proxy.http_hooks import LaneHooks
-from proxy.http_layers import LaneHttpLayer
-from proxy.http_seat import LaneSeat
+from proxy.http.hooks import LaneHooks
+from proxy.http.layers import LaneHttpLayer
+from proxy.http.seat import LaneSeat
 from proxy.policy import Lane
 from proxy.refusals import answer
 

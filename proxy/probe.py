@@ -20,7 +20,7 @@ from typing import Protocol
 
 from detectors.luhn import luhn
 from proxy.handler import place
-from proxy.http_seat import LaneSeat
+from proxy.http.seat import LaneSeat
 from proxy.policy import Lane, Policy, Route
 
 PASSED = "passed"

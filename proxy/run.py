@@ -20,16 +20,16 @@ from pathlib import Path
 from detectors.inspector import Inspector
 from detectors.presidio import RecognizerError
 from proxy.admin import LISTENING, PASSED, AdminError, Readiness, Render, Runner, admin_app, is_loopback, serve_admin
-from proxy.audit import AuditError, JsonLinesAudit
-from proxy.coverage import Coverage
 from proxy.guard import Guard
 from proxy.host import Host, StartError
-from proxy.http_tls import TlsFileError
+from proxy.http.tls import TlsFileError
 from proxy.keyfile import KeyFileError, read_key
 from proxy.metrics import PrometheusMeter
 from proxy.metrics_sum import Counts, counted
 from proxy.page import Page, Shown
 from proxy.policy import Policy, PolicyError, load
+from proxy.records.audit import AuditError, JsonLinesAudit
+from proxy.records.coverage import Coverage
 from proxy.workers import return_large_blocks
 
 OK, BAD_INPUT, NO_START, FAULT = 0, 2, 3, 70

@@ -19,13 +19,13 @@ from mitmproxy import ctx, exceptions, http
 from mitmproxy.addonmanager import Loader
 from mitmproxy.proxy.mode_specs import ProxyMode, RegularMode, ReverseMode
 
-from proxy import http_marks as marks
 from proxy.addon import Gate
-from proxy.audit import AuditError
 from proxy.handler import place
-from proxy.http_request import refusal_response
+from proxy.http import marks
+from proxy.http.request import refusal_response
 from proxy.message import Direction
 from proxy.policy import Lane, Policy, PolicyError
+from proxy.records.audit import AuditError
 from proxy.refusals import REFUSALS, problem
 from proxy.run import BadInput, Sidecar, build
 from proxy.workers import Workers

@@ -22,16 +22,16 @@ from typing import Any
 
 from proxy.addresses import try_bind, why_not_bound
 from proxy.admin import LISTENING, PASSED, AdminError, Readiness, Runner
-from proxy.audit import AuditError
 from proxy.channel import Asker, Gone, answer
-from proxy.coverage import Coverage
 from proxy.handler import place
 from proxy.host import StartError
-from proxy.http_seat import Rules
-from proxy.http_tls import TlsFileError
+from proxy.http.seat import Rules
+from proxy.http.tls import TlsFileError
 from proxy.member import Member, fork
 from proxy.metrics_sum import Counts, added, counted, lasting
 from proxy.policy import Lane, PolicyError, load
+from proxy.records.audit import AuditError
+from proxy.records.coverage import Coverage
 from proxy.run import FAULT, GRACE_SECONDS, OK, BadInput, Sidecar, check_fixed, note_stop, open_admin, watch
 from proxy.worker_process import LAST_WORD
 

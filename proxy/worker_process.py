@@ -16,14 +16,14 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from proxy.audit import AuditError
 from proxy.channel import RelayedAudit, answer
 from proxy.guard import Guard
 from proxy.handler import place
 from proxy.host import Host, StartError
-from proxy.http_tls import TlsFileError
+from proxy.http.tls import TlsFileError
 from proxy.metrics_sum import counted
 from proxy.policy import PolicyError, load
+from proxy.records.audit import AuditError
 from proxy.run import BAD_INPUT, FAULT, GRACE_SECONDS, NO_START, OK, Sidecar, new_meter, readiness_of, self_check
 
 LAST_WORD = "last-word"

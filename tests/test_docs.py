@@ -17,7 +17,7 @@ from pydantic_core import PydanticUndefined
 
 from proxy import cli, stock
 from proxy.policy import Policy, load
-from proxy.policy_model import Defaults, LaneLimits, Overrides
+from proxy.policy.model import Defaults, LaneLimits, Overrides
 from proxy.problem import STATUS
 from proxy.refusals import REFUSALS
 from proxy.series import GAP_REASONS, SERIES

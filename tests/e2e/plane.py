@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from proxy.audit import RecordingAudit
 from proxy.guard import Guard
 from proxy.host import Host
 from proxy.message import Action, Decision, Message
 from proxy.metrics import RecordingMeter
 from proxy.policy import Policy, load
+from proxy.records.audit import RecordingAudit
 from tests.e2e.origin import OK, Origin, Reply, exchange, origin
 from tests.sidecar import policy_document
 

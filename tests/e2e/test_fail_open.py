@@ -17,7 +17,8 @@ import zlib
 import pytest
 
 from detectors import Inspection, Inspector
-from proxy import addon, http_request
+from proxy import addon
+from proxy.http import request as http_request
 from tests.e2e.origin import OK, body_of, exchange, get, origin, post, read_response, status_of
 from tests.e2e.plane import ALLOW, PAN, ScriptedGuard, boundary, plane, policy
 

@@ -20,14 +20,16 @@ import pytest
 import proxy.addon
 import proxy.examination
 import proxy.guard
-import proxy.ledger
+import proxy.records.ledger
 from detectors import Inspector
 from detectors.decoders import compressed
 from detectors.presidio import Presidio
 from detectors.sieve import Sieve
-from proxy import addon, http_client, http_server, workers
-from proxy.audit import RecordingAudit
+from proxy import addon, workers
+from proxy.http import client as http_client
+from proxy.http import server as http_server
 from proxy.metrics import RecordingMeter
+from proxy.records.audit import RecordingAudit
 from tests.e2e.origin import OK, exchange, get, origin, post, read_response, status_of
 from tests.e2e.plane import PAN, boundary, until
 
@@ -72,7 +74,7 @@ STAGES = {
     "the whole inspector": (Inspector, "inspect"),
     "the review of the flow": (proxy.examination, "review"),
     "the judge": (proxy.guard, "judge"),
-    "the record": (proxy.ledger.record, "of_message"),
+    "the record": (proxy.records.ledger.record, "of_message"),
     "the audit file": (RecordingAudit, "append"),
     "the answer's text": (proxy.guard.problem, "card_data"),
     "the worker": (workers.Workers, "run"),

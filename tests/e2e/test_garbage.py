@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from proxy import http_server
+from proxy.http import server as http_server
 from tests.e2e.origin import OK, get, post, read_response, status_of
 from tests.e2e.plane import PAN, ScriptedGuard, lane, plane, policy, until
 

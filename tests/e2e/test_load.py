@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from detectors import Inspector
-from proxy.audit import RecordingAudit
 from proxy.guard import Guard
 from proxy.metrics import RecordingMeter
+from proxy.records.audit import RecordingAudit
 from tests.e2e.origin import OK, body_of, exchange, origin, post, status_of
 from tests.e2e.plane import plane, policy, until
 

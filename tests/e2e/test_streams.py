@@ -18,7 +18,7 @@ import pytest
 import zstandard
 
 from detectors import Inspector
-from proxy.pieces import TAIL, WINDOW
+from proxy.http.pieces import TAIL, WINDOW
 from tests.e2e.origin import OK, body_of, get, post, read_response, status_of
 from tests.e2e.plane import PAN, boundary, until
 

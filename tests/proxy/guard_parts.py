@@ -9,7 +9,7 @@ from typing import Any
 
 from detectors.model import Finding, Gap, Inspection, Limits, View
 from proxy.message import Message, Part
-from proxy.policy_routes import Route
+from proxy.policy.routes import Route
 
 PAN = "4111111111111111"
 MASKED = "411111******1111"

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from proxy.policy import Policy, load
-from proxy.record import FIELDS
+from proxy.records.record import FIELDS
 
 IDS = [f"00000000-0000-4000-8000-{number:012d}" for number in range(100)]
 

@@ -7,12 +7,12 @@ import pytest
 from mitmproxy import connection, http
 
 from detectors.model import Limits
-from proxy import http_marks as marks
 from proxy.addon import INLINE_BYTES, Gate, carry_out, is_heavy, unsealed
-from proxy.http_flows import Context, request_message
+from proxy.http import marks
+from proxy.http.flows import Context, request_message
 from proxy.message import Action, Decision
 from proxy.metrics import RecordingMeter
-from proxy.policy_routes import Route
+from proxy.policy.routes import Route
 from proxy.workers import Workers
 from tests.e2e.plane import BLOCK, GAP, PAN, ScriptedGuard, policy
 

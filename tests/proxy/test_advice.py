@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.advice import Case, Fact, for_card_data, for_gaps
-from proxy.gmo_review import CALLS_TOKEN_ENDPOINT
+from proxy.gmo.review import CALLS_TOKEN_ENDPOINT
 from proxy.judge import KINDS
 from proxy.texts import TEXTS
 

@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 
 from proxy.check import Row, summary, warnings
-from proxy.policy_model import Policy
+from proxy.policy.model import Policy
 
 TODAY = date(2027, 1, 1)
 LANE = {"name": "logs", "listen": "127.0.0.1:1", "upstream": "http://loki", "role": "logging"}

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from proxy import cli
-from proxy.audit import JsonLinesAudit
-from proxy.audit_verify import Verification
 from proxy.keyfile import read_key
 from proxy.policy import PolicyError, schema
-from proxy.policy_errors import START, Problem
+from proxy.policy.errors import START, Problem
+from proxy.records.audit import JsonLinesAudit
+from proxy.records.audit_verify import Verification
 
 ROOT = Path(__file__).resolve().parents[2]
 NUMBER = "4111111111111111"
@@ -181,7 +181,7 @@ def chain(monkeypatch):
                 raise result
             return result
 
-        monkeypatch.setattr("proxy.audit_verify.verify", verify)
+        monkeypatch.setattr("proxy.records.audit_verify.verify", verify)
         return asked
 
     return answers

@@ -6,8 +6,9 @@ import socket
 
 import pytest
 
-from proxy import destinations, http_hooks
+from proxy import destinations
 from proxy.destinations import addresses_of, is_here
+from proxy.http import hooks as http_hooks
 from tests.e2e.origin import OK, origin, status_of
 from tests.e2e.plane import ScriptedGuard, plane, policy
 

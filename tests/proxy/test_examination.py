@@ -6,7 +6,7 @@ import pytest
 
 from detectors.model import Gap, Inspection, OutOfTime, View
 from proxy.examination import Examination, GivenUp
-from proxy.gmo_review import Review
+from proxy.gmo.review import Review
 from proxy.message import Part
 from tests.proxy.guard_parts import FakeInspector, message
 

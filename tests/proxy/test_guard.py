@@ -11,12 +11,12 @@ import pytest
 
 from detectors import Inspector
 from detectors.model import Finding, Gap, Inspection, Limits, View
-from proxy.audit import AuditError, RecordingAudit
 from proxy.guard import Guard
 from proxy.judge import Verdict
 from proxy.message import Action, Part
 from proxy.metrics import RecordingMeter
-from proxy.policy_model import Suppression
+from proxy.policy.model import Suppression
+from proxy.records.audit import AuditError, RecordingAudit
 from tests.proxy.guard_parts import CLEAN, GAP, LEAK, PAN, FakeInspector, finding, message, policy
 from tests.published_numbers import card_numbers_in
 

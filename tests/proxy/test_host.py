@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from proxy.host import OPTIONS, Host, StartError
-from proxy.http_tls import TlsFileError
+from proxy.http.tls import TlsFileError
 from proxy.metrics import RecordingMeter
 from tests.e2e.authority import authority
 from tests.e2e.origin import OK, exchange, get, origin, read_response, status_of

@@ -12,8 +12,8 @@ import pytest
 from detectors.model import Finding, Gap, Inspection, View
 from proxy.judge import KINDS, Violation, judge
 from proxy.message import Action, Message, Part
-from proxy.policy_model import Suppression
-from proxy.policy_routes import Role, Route
+from proxy.policy.model import Suppression
+from proxy.policy.routes import Role, Route
 
 TODAY = date(2027, 1, 1)
 CLEAN = Inspection()

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from detectors.model import Finding
 from proxy.message import Message, Part
 from proxy.metrics import Meter, PrometheusMeter, RecordingMeter
-from proxy.policy_routes import Route
+from proxy.policy.routes import Route
 from proxy.series import SERIES
 
 

@@ -9,12 +9,12 @@ import yaml
 
 from proxy import problem
 from proxy.admin import LISTENING, PASSED, Readiness
-from proxy.gmo_review import CALLS_TOKEN_ENDPOINT
+from proxy.gmo.review import CALLS_TOKEN_ENDPOINT
 from proxy.judge import KINDS, Verdict, Violation
 from proxy.message import Action
 from proxy.page_views import Filter, advised, detail, lanes, percent, row, size, suppression
-from proxy.policy_model import Suppression
-from proxy.record import of_failure, of_message
+from proxy.policy.model import Suppression
+from proxy.records.record import of_failure, of_message
 from proxy.texts import say
 from tests.proxy.guard_parts import LEAK, FakeInspector, finding, message
 from tests.proxy.guard_parts import policy as any_policy

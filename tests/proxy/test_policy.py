@@ -11,8 +11,8 @@ import pytest
 from pydantic import ValidationError
 
 from proxy.policy import PolicyError, load, read_key, schema
-from proxy.policy_errors import Mark
-from proxy.policy_model import Policy
+from proxy.policy.errors import Mark
+from proxy.policy.model import Policy
 
 WHOLE = """\
 version: 1

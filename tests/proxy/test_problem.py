@@ -6,7 +6,7 @@ import pytest
 
 from detectors.model import Gap
 from proxy import problem
-from proxy.gmo_review import CALLS_TOKEN_ENDPOINT
+from proxy.gmo.review import CALLS_TOKEN_ENDPOINT
 from proxy.judge import KINDS, Verdict, Violation
 from proxy.message import Action
 from tests.proxy.guard_parts import LEAK, MASKED, PAN, FakeInspector, finding, message

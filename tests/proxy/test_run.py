@@ -14,7 +14,7 @@ import pytest
 
 from detectors.model import Finding
 from proxy import run
-from proxy.audit import AuditError
+from proxy.records.audit import AuditError
 from proxy.run import BAD_INPUT, NO_START, OK, BadInput, build, main
 from tests.proxy.guard_parts import message
 from tests.sidecar import free_port, policy_document, write_policy

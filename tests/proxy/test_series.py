@@ -9,9 +9,10 @@ import pytest
 
 from detectors import decoders
 from detectors.iin import BRANDS
-from proxy import gmo_review, policy_routes
+from proxy.gmo import review as gmo_review
 from proxy.judge import Kind
 from proxy.message import Action, Direction
+from proxy.policy import routes as policy_routes
 from proxy.series import BOUNDS, OTHER, SERIES, gap_reason
 
 OWN = {"lane", "policy_id", "sha256", "mode", "version", "python"}

@@ -12,9 +12,9 @@ from mitmproxy import connection, exceptions, http
 from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.test import taddons
 
-from proxy import http_marks as marks
 from proxy import stock
 from proxy.addon import Gate
+from proxy.http import marks
 from proxy.metrics import RecordingMeter
 from proxy.stock import LIMITS, Stock, lane_of
 from proxy.workers import Workers

@@ -17,11 +17,11 @@ from pathlib import Path
 import pytest
 
 from proxy import supervisor as module
-from proxy.audit import verify
 from proxy.channel import answer
 from proxy.keyfile import read_key
 from proxy.member import Member
 from proxy.metrics import PrometheusMeter
+from proxy.records.audit import verify
 from proxy.run import FAULT, NO_START, OK
 from proxy.supervisor import Supervisor
 from tests.e2e.origin import OK as ANSWER

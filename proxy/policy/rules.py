@@ -1,0 +1,175 @@
+"""What the parts of a policy have to do with each other. Types and single values are checked before, by the model.
+
+One rule a function; each yields every place where its rule is broken, and works on whatever parts could be read, so
+that one run names everything that is wrong with a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from proxy.policy.errors import did_you_mean, show
+from proxy.policy.routes import PASSING_ROLES, Role
+from proxy.policy.text import Loc
+from proxy.policy.values import Address
+
+if TYPE_CHECKING:
+    from proxy.policy.model import Admin, Lane, Policy, Suppression
+
+CLASH = "sekisho_clash"
+"""The error type of a broken rule, where the model itself raises it."""
+ENTITIES = ("PAN", "SECURITY_CODE", "TRACK_1", "TRACK_2", "PIN_BLOCK", "EXPIRY", "CARDHOLDER_NAME", "TOKEN")
+"""What Sekisho itself finds. A team's recognizers may find more."""
+
+_FORWARD_ONLY = ("destinations", "unlisted")
+_ANY_HOST = frozenset({"0.0.0.0", "::"})
+_BROWSER_ROLES: frozenset[Role | None] = frozenset({"external", "payment-gateway"})
+_NO_UNDO = "redaction does not undo that card data passed through the shop's systems: allowed: block, report"
+
+
+@dataclass(frozen=True, slots=True)
+class Clash:
+    """A broken rule, at ``loc`` (its key, where ``on_key``)."""
+
+    loc: Loc
+    why: str
+    hint: str
+    on_key: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of a policy that could be read, under their place in its lists."""
+
+    lanes: Mapping[int, Lane]
+    suppress: Mapping[int, Suppression]
+    admin: Admin | None
+    lane_names: frozenset[str]
+    """Also of lanes that could not be read."""
+    own_recognizers: bool
+
+    @classmethod
+    def of(cls, policy: Policy) -> Parts:
+        """All parts of a whole policy."""
+        return cls(
+            lanes=dict(enumerate(policy.lanes)),
+            suppress=dict(enumerate(policy.suppress)),
+            admin=policy.admin,
+            lane_names=frozenset(lane.name for lane in policy.lanes),
+            own_recognizers=bool(policy.recognizers),
+        )
+
+
+def clashes(parts: Parts) -> Iterator[Clash]:
+    """Every broken rule."""
+    for rule in _RULES:
+        yield from rule(parts)
+
+
+def _names_differ(parts: Parts) -> Iterator[Clash]:
+    first: dict[str, int] = {}
+    for index, lane in parts.lanes.items():
+        if (other := first.setdefault(lane.name, index)) != index:
+            why = f'lane name "{lane.name}" is taken by lane {other + 1}'
+            yield Clash(("lanes", index, "name"), why, "each lane needs a name of its own")
+
+
+def _listeners_differ(parts: Parts) -> Iterator[Clash]:
+    taken: list[tuple[Address, str]] = []
+    if parts.admin is not None:
+        taken.append((parts.admin.listen, "the admin server"))
+    for index, lane in parts.lanes.items():
+        holder = next((who for address, who in taken if _overlap(address, lane.listen)), None)
+        if holder is not None:
+            why = f"{lane.listen} is already listened on by {holder}"
+            yield Clash(("lanes", index, "listen"), why, "each listener needs an address of its own")
+        taken.append((lane.listen, f'lane "{lane.name}"'))
+
+
+def _overlap(one: Address, other: Address) -> bool:
+    """Whether both cannot be bound. Port 0 takes a free one; 0.0.0.0 holds the port of every IPv4 address."""
+    if one.port != other.port or one.port == 0:
+        return False
+    both = {one.host, other.host}
+    return len(both) == 1 or (bool(both & _ANY_HOST) and len({":" in host for host in both}) == 1)
+
+
+def _shape_fits_upstream(parts: Parts) -> Iterator[Clash]:
+    for index, lane in parts.lanes.items():
+        at: Loc = ("lanes", index)
+        if lane.upstream.kind == "forward":
+            if lane.role is not None:
+                hint = "write it in each destination; hosts in none have the role external, if unlisted lets them pass"
+                yield Clash((*at, "role"), "a forward lane has no role of its own", hint, on_key=True)
+            continue
+        if lane.role is None:
+            yield Clash(
+                at, f'lane "{lane.name}" has no role', "add role: logging, storage, payment-gateway, shop or external"
+            )
+        for key in _FORWARD_ONLY:
+            if key in lane.model_fields_set:
+                yield Clash(
+                    (*at, key), f'"{key}" is for forward lanes', "remove it, or set upstream: forward", on_key=True
+                )
+        if lane.tls is not None and lane.upstream.kind == "http":
+            hint = "set upstream: https://… or remove tls"
+            yield Clash((*at, "tls"), "tls settings for an upstream without TLS", hint, on_key=True)
+        elif lane.tls is not None and lane.tls.intercept_ca_file is not None:
+            where: Loc = (*at, "tls", "intercept_ca_file")
+            yield Clash(where, '"intercept_ca_file" is for forward lanes', "remove it", on_key=True)
+        if lane.source == "browser" and lane.role not in _BROWSER_ROLES:
+            hint = "a browser is let through with card data to the token endpoint only: remove source"
+            yield Clash((*at, "source"), f"source: browser does not go with the role {lane.role}", hint)
+        if (lane.listen.host, lane.listen.port) == (lane.upstream.host, lane.upstream.port):
+            yield Clash((*at, "upstream"), "the lane leads back to itself", "upstream is where the service listens")
+
+
+def _passing_roles_do_not_redact(parts: Parts) -> Iterator[Clash]:
+    for index, lane in parts.lanes.items():
+        if lane.role in PASSING_ROLES and lane.on_violation == "redact":
+            yield Clash(("lanes", index, "on_violation"), f"redact does not go with the role {lane.role}", _NO_UNDO)
+        for number, target in enumerate(lane.destinations):
+            if target.role in PASSING_ROLES and target.on_violation == "redact":
+                at: Loc = ("lanes", index, "destinations", number, "on_violation")
+                yield Clash(at, f"redact does not go with the role {target.role}", _NO_UNDO)
+
+
+def _destinations_differ(parts: Parts) -> Iterator[Clash]:
+    for index, lane in parts.lanes.items():
+        seen: set[str] = set()
+        for number, target in enumerate(lane.destinations):
+            at: Loc = ("lanes", index, "destinations", number)
+            if target.role == "shop":
+                hint = (
+                    "the way into the shop is a lane of its own: allowed: logging, storage, payment-gateway, external"
+                )
+                yield Clash((*at, "role"), "a destination cannot be the shop", hint)
+            for place, host in enumerate(target.hosts):
+                if host in seen:
+                    yield Clash(
+                        (*at, "hosts", place), f"{show(host)} is listed twice in this lane", "keep one of the two"
+                    )
+                seen.add(host)
+
+
+def _suppressions_name_what_exists(parts: Parts) -> Iterator[Clash]:
+    for index, row in parts.suppress.items():
+        if row.lane not in parts.lane_names:
+            why = f'there is no lane "{row.lane}"'
+            yield Clash(("suppress", index, "lane"), why, did_you_mean(row.lane, sorted(parts.lane_names)))
+        if row.entity not in ENTITIES and not parts.own_recognizers:
+            why = f'nothing finds "{row.entity}"'
+            near = did_you_mean(row.entity.upper(), ENTITIES)
+            yield Clash(("suppress", index, "entity"), why, f"{near}, or an entity of your recognizers")
+
+
+_RULES: tuple[Callable[[Parts], Iterator[Clash]], ...] = (
+    _names_differ,
+    _listeners_differ,
+    _shape_fits_upstream,
+    _passing_roles_do_not_redact,
+    _destinations_differ,
+    _suppressions_name_what_exists,
+)

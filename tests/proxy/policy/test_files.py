@@ -1,0 +1,109 @@
+"""The files a policy names: missing, unreadable, or not what they should be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from proxy.policy.files import unusable_files
+from proxy.policy.text import read
+
+CA = """\
+-----BEGIN CERTIFICATE-----
+MIIBfTCCASOgAwIBAgIUEGwI6ZQ1D0rRQ3vFFF4dNKqb0iUwCgYIKoZIzj0EAwIw
+-----END CERTIFICATE-----
+"""
+
+
+def found(base: Path, text: str) -> list[tuple[int, str]]:
+    rows = list(unusable_files(read(text.encode()), base))
+    assert all(row.hint for row in rows)
+    return [(row.mark.column, row.why) for row in rows]
+
+
+@pytest.fixture
+def put(tmp_path):
+    def put(name: str, text: str, mode: int = 0o600) -> Path:
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(mode)
+        return tmp_path
+
+    return put
+
+
+def test_the_key_file(put):
+    text = "audit: {fingerprint_key_file: key}"
+    assert found(put("key", "k" * 40), text) == []
+    assert found(put("key", "k"), text) == [(31, "the key has 1 bytes, 32 are the least")]
+    assert found(put("key", "k" * 40, 0o644), text) == [(31, "the key file can be read by others (mode 0644)")]
+
+
+def test_recognizers(put):
+    text = "recognizers: [one.yaml, two.yaml, .]"
+    assert found(put("one.yaml", ""), text) == [
+        (25, 'the recognizers file "two.yaml" does not exist'),
+        (35, 'the recognizers file "." is not a file'),
+    ]
+
+
+def lanes(key: str) -> str:
+    return f"lanes: [{{tls: {{{key}: ca.pem}}}}]"
+
+
+def test_certificate_authorities(put, tmp_path, own_authority):
+    text = lanes("ca_file")
+    assert found(tmp_path, text) == [(25, 'the CA file "ca.pem" does not exist')]
+    assert found(put("ca.pem", CA), text) == [(25, 'the CA file "ca.pem" holds no usable certificate')]
+    assert found(put("ca.pem", own_authority.split("-----BEGIN PRIVATE")[0]), text) == []
+
+
+def test_an_authority_for_interception(put, tmp_path, own_authority):
+    text = lanes("intercept_ca_file")
+    certificate, key = own_authority.split("-----BEGIN PRIVATE")
+    assert found(tmp_path, text) == [(35, "the authority file does not exist")]
+    assert found(put("ca.pem", own_authority, 0o644), text) == [
+        (35, "the authority file can be read by others (mode 0644)")
+    ]
+    assert found(put("ca.pem", certificate), text) == [(35, 'the authority file "ca.pem" holds no private key')]
+    assert found(put("ca.pem", "-----BEGIN PRIVATE" + key), text) == [
+        (35, 'the authority file "ca.pem" holds no certificate')
+    ]
+    assert found(put("ca.pem", "x"), text) == [
+        (35, 'the authority file "ca.pem" holds no certificate and no private key')
+    ]
+    assert found(put("ca.pem", own_authority), text) == []
+
+
+@pytest.mark.parametrize("text", ["audit: 3", "lanes: {a: b}", "recognizers: 3", 'recognizers: ["", "a\\0b", 3]', "x"])
+def test_what_is_no_file_name_is_left_to_the_model(tmp_path, text):
+    assert found(tmp_path, text) == []
+
+
+@pytest.fixture(scope="module")
+def own_authority() -> str:
+    """A self-signed certificate and its key, in PEM."""
+    from datetime import UTC, datetime, timedelta
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test authority")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now)
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return (certificate.public_bytes(serialization.Encoding.PEM) + private).decode()
