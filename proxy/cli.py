@@ -8,24 +8,23 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import json
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from proxy.keyfile import KeyFileError, read_key
+from proxy.commands import records
+from proxy.keyfile import KeyFileError
 from proxy.policy.errors import PolicyError, Problem
+from proxy.terminal import BAD_INPUT, FAULT, ConfigOption, JsonOption, fail, leave, print_json, say, tell
 
 if TYPE_CHECKING:
     from proxy.policy import Policy
-
-OK, BROKEN, BAD_INPUT, FAULT, INTERRUPTED = 0, 1, 2, 70, 130
 
 app = typer.Typer(
     name="sekisho",
@@ -41,8 +40,8 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-audit_app = typer.Typer(no_args_is_help=True, help="Work with the audit file.")
-app.add_typer(audit_app, name="audit")
+app.add_typer(records.audit_app, name="audit")
+app.command()(records.report)
 
 
 class DemoMode(StrEnum):
@@ -52,20 +51,15 @@ class DemoMode(StrEnum):
     MONITOR = "monitor"
 
 
-ConfigOption = Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="The policy file.")]
-KeyOption = Annotated[Path | None, typer.Option("--key", metavar="FILE", help="Its key file; else the policy's.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
-
-
 def _version(wanted: bool) -> None:
     if not wanted:
         return
     from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - only here
 
     try:
-        _say(f"sekisho {version('sekisho')}")
+        say(f"sekisho {version('sekisho')}")
     except PackageNotFoundError:
-        _say("sekisho (not installed: run from its source)")
+        say("sekisho (not installed: run from its source)")
     raise typer.Exit
 
 
@@ -90,7 +84,7 @@ def run(
     """
     from proxy.run import main as start  # noqa: PLC0415 - loads the host
 
-    _leave(lambda: start(config, workers))
+    leave(lambda: start(config, workers))
 
 
 @app.command()
@@ -105,7 +99,7 @@ def demo(
     """
     from proxy.demo import main as show  # noqa: PLC0415 - loads the host
 
-    _leave(lambda: show(mode.value, serve))
+    leave(lambda: show(mode.value, serve))
 
 
 @app.command()
@@ -125,7 +119,7 @@ def check(
         check_recognizers(policy, file)
     except PolicyError as error:
         if as_json:
-            _print_json({"ok": False, "file": str(file), "errors": _as_json(error.problems)})
+            print_json({"ok": False, "file": str(file), "errors": _as_json(error.problems)})
             raise typer.Exit(BAD_INPUT) from None
         raise
     _report(policy, file, as_json=as_json)
@@ -147,7 +141,7 @@ def explain(
     try:
         code = tell(file, as_json=as_json, content_type=content_type, content_encoding=content_encoding)
     except OSError as error:
-        _fail(f"{file}: cannot be read: {error.strerror or type(error).__name__}", BAD_INPUT)
+        fail(f"{file}: cannot be read: {error.strerror or type(error).__name__}", BAD_INPUT)
     raise typer.Exit(code)
 
 
@@ -159,79 +153,7 @@ def schema() -> None:
     """
     from proxy.policy import schema as make  # noqa: PLC0415 - the other commands start without it
 
-    _print_json(make())
-
-
-@audit_app.command()
-def verify(
-    file: Annotated[
-        Path | None,
-        typer.Argument(metavar="[FILE]", help="The audit file or its directory; without it, the policy's."),
-    ] = None,
-    key: KeyOption = None,
-    config: ConfigOption = Path("sekisho.yaml"),
-    as_json: JsonOption = False,
-) -> None:
-    """Check that no line of an audit file, and of the closed files beside it, was removed, altered or moved.
-
-    Needs the key that the lines were written with. Exits with 1 and the first bad line if the chain is broken.
-    """
-    from proxy.records.audit_verify import verify as walk  # noqa: PLC0415 - the other commands start without it
-    from proxy.records.segments import audit_file  # noqa: PLC0415
-
-    (file,), key = _named([file] if file else [], key, config)
-    try:
-        file = audit_file(file)
-        found = walk(file, read_key(key))
-    except OSError as error:
-        _fail(f"{file}: cannot be read: {error.strerror or type(error).__name__}", BAD_INPUT)
-    if as_json:
-        _print_json({"file": str(file), **dataclasses.asdict(found)})
-    elif found.ok:
-        torn = f", {found.repairs} torn while writing and accounted for" if found.repairs else ""
-        several = f" in {found.files} files" if found.files > 1 else ""
-        since = f", from {found.since} on: what is older has expired" if found.first_seq > 1 else ""
-        _say(f"{file}: {found.lines} lines{several}, none removed, altered or moved{since}{torn}")
-    else:
-        _tell(f"{file.with_name(found.file or file.name)}:{found.line}: {found.why}")
-    raise typer.Exit(OK if found.ok else BROKEN)
-
-
-@app.command()
-def report(
-    first: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="The first day (UTC).")],
-    last: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="The last day (UTC).")],
-    files: Annotated[
-        list[Path] | None, typer.Argument(metavar="[FILE]...", help="Audit files; without any, the policy's.")
-    ] = None,
-    key: KeyOption = None,
-    config: ConfigOption = Path("sekisho.yaml"),
-    out: Annotated[
-        Path, typer.Option(metavar="FILE", help="The page to write; its figures go beside it, as .json.")
-    ] = Path("sekisho-report.html"),
-    as_json: JsonOption = False,
-) -> None:
-    """Write the evidence of a period from its records: a page and its JSON twin. Exits with 1 if a chain is broken."""
-    from proxy.records.report import main as write  # noqa: PLC0415 - only here
-
-    if last < first:
-        _fail("--to is before --from", BAD_INPUT)
-    files, key = _named(files or [], key, config)
-    try:
-        whole = write(files, read_key(key), first.date(), last.date(), None if as_json else out)
-    except OSError as error:
-        _fail(f"{error.filename}: {error.strerror or type(error).__name__}", BAD_INPUT)
-    raise typer.Exit(OK if whole else BROKEN)
-
-
-def _named(files: list[Path], key: Path | None, config: Path) -> tuple[list[Path], Path]:
-    """Audit files and key file; what is not given is the policy's."""
-    if files and key is not None:
-        return files, key
-    from proxy.policy import load  # noqa: PLC0415 - only without both names
-
-    audit = load(config).audit
-    return files or [audit.path], key or audit.fingerprint_key_file
+    print_json(make())
 
 
 def _report(policy: Policy, file: Path, *, as_json: bool) -> None:
@@ -241,7 +163,7 @@ def _report(policy: Policy, file: Path, *, as_json: bool) -> None:
     if as_json:
         lanes = [dataclasses.asdict(row) for row in rows]
         head = {"ok": True, "file": str(file), "sha256": policy.sha256, "policy_id": policy.policy_id}
-        _print_json({**head, "mode": policy.mode, "lanes": lanes, "warnings": _as_json(found)})
+        print_json({**head, "mode": policy.mode, "lanes": lanes, "warnings": _as_json(found)})
         return
     from rich.console import Console  # noqa: PLC0415 - only for people
     from rich.text import Text  # noqa: PLC0415
@@ -270,32 +192,6 @@ def _as_json(problems: Sequence[Problem]) -> list[dict[str, Any]]:
     return [{"line": row.mark.line, "column": row.mark.column, "why": row.why, "hint": row.hint} for row in problems]
 
 
-def _print_json(value: object) -> None:
-    _say(json.dumps(value, indent=2, ensure_ascii=False))
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-
-
-def _tell(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
-
-
-def _fail(text: str, code: int) -> NoReturn:
-    _tell(text)
-    raise typer.Exit(code)
-
-
-def _leave(command: Callable[[], int]) -> NoReturn:
-    """Runs a command that has its own exit codes, and ends with that."""
-    try:
-        code = command()
-    except KeyboardInterrupt:
-        code = INTERRUPTED
-    raise typer.Exit(code)
-
-
 def main() -> None:
     """The entry point. Bad input is told in one line each; a fault in Sekisho names its place and none of its data."""
     for stream in (sys.stdout, sys.stderr):
@@ -305,15 +201,15 @@ def main() -> None:
         typer.main.get_command(app).main(prog_name="sekisho")
     except PolicyError as error:
         for line in error.lines():
-            _tell(line)
+            tell(line)
         count = len(error.problems)
-        _tell(f"{count} error{'s' if count > 1 else ''}: the policy is not used")
+        tell(f"{count} error{'s' if count > 1 else ''}: the policy is not used")
         sys.exit(BAD_INPUT)
     except KeyFileError as error:
-        _tell(str(error))
+        tell(str(error))
         sys.exit(BAD_INPUT)
     except Exception as error:  # noqa: BLE001 - the last line of defence: a message may hold what was read
         frames = traceback.extract_tb(error.__traceback__)
         place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno} in {frames[-1].name}"
-        _tell(f"sekisho: a fault in Sekisho itself: {type(error).__name__} at {place} (its message may hold data)")
+        tell(f"sekisho: a fault in Sekisho itself: {type(error).__name__} at {place} (its message may hold data)")
         sys.exit(FAULT)

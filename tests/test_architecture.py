@@ -33,7 +33,7 @@ SOLE_IMPORTERS = {
     "aiohttp": ["proxy/admin.py", "proxy/page.py", "proxy/demo/*.py"],
     "jinja2": ["proxy/page.py", "proxy/records/report_page.py"],
     "prometheus_client": ["proxy/metrics*.py"],
-    "typer": ["proxy/cli.py"],
+    "typer": ["proxy/cli.py", "proxy/terminal.py", "proxy/commands/*.py"],
 }
 
 # Files -> what they must not import, directly. The plane knows the guard, the guard knows the policy, and none the reverse.
@@ -49,6 +49,7 @@ PLANE = [
     "proxy.member",
     "proxy.worker_process",
     "proxy.cli",
+    "proxy.commands*",
     "proxy.demo*",
     "proxy.admin",
     "proxy.page*",

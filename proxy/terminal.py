@@ -1,0 +1,45 @@
+"""What a command prints and how it ends: answers on standard output, complaints on standard error, an exit code.
+
+Exit codes: 0 all is well; 1 the promise is broken; 2 bad usage or input; 3 could not start; 70 a fault in Sekisho.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+OK, BROKEN, BAD_INPUT, FAULT, INTERRUPTED = 0, 1, 2, 70, 130
+
+ConfigOption = Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="The policy file.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
+
+
+def print_json(value: object) -> None:
+    say(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
+
+def tell(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
+def fail(text: str, code: int) -> NoReturn:
+    tell(text)
+    raise typer.Exit(code)
+
+
+def leave(command: Callable[[], int]) -> NoReturn:
+    """Runs a command that has its own exit codes, and ends with that."""
+    try:
+        code = command()
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    raise typer.Exit(code)
