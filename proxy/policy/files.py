@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from proxy.keyfile import KeyFileError, read_key, read_private
 from proxy.policy.errors import Problem, show
-from proxy.policy.text import Document, Loc, at
+from proxy.policy.text import Document, Loc
+
+if TYPE_CHECKING:
+    from proxy.policy.model import Policy
 
 _CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
 _PRIVATE_KEY = b"PRIVATE KEY-----"
 _PEM_BYTES = 1024 * 1024
+Row = tuple[str, ...]
+EACH = "*"
+"""In a row: every item of a list."""
+
 _MAKE_CA = "a PEM file with the authority's private key and its certificate"
+
+
+def files_of(policy: Policy) -> tuple[Path, ...]:
+    """Every file that ``policy`` names to be read, each once: what to watch beside the policy itself."""
+    rows = (_under(policy, row) for row in _FILES)
+    return tuple(dict.fromkeys(path for found in rows for _, path in found if isinstance(path, Path)))
 
 
 def unusable_files(document: Document, base: Path) -> Iterator[Problem]:
@@ -20,22 +34,28 @@ def unusable_files(document: Document, base: Path) -> Iterator[Problem]:
 
     Works on the values as written, so that it can say so of a file with other errors too.
     """
-    rows: list[tuple[Loc, Callable[[Path, str], tuple[str, str] | None]]] = [
-        (("audit", "fingerprint_key_file"), _key),
-        (("admin", "token_file"), _key),
-        *((("recognizers", index), _recognizers) for index in _indexes(document, "recognizers")),
-    ]
-    for index in _indexes(document, "lanes"):
-        rows += [(("lanes", index, "tls", "ca_file"), _ca), (("lanes", index, "tls", "intercept_ca_file"), _authority)]
-    for loc, look in rows:
-        name = at(document.value, loc)
-        if isinstance(name, str) and name and "\0" not in name and (wrong := look(base / name, show(name))):
-            yield Problem(document.place(*loc), *wrong)
+    for row, look in _FILES.items():
+        for loc, name in _under(document.value, row):
+            if isinstance(name, str) and name and "\0" not in name and (wrong := look(base / name, show(name))):
+                yield Problem(document.place(*loc), *wrong)
 
 
-def _indexes(document: Document, name: str) -> range:
-    rows = at(document.value, (name,))
-    return range(len(rows)) if isinstance(rows, tuple) else range(0)
+def _under(value: object, row: Row) -> Iterator[tuple[Loc, object]]:
+    """What stands at ``row`` in a policy, or in one as written, with its place."""
+    if not row:
+        yield (), value
+        return
+    step, *rest = row
+    items: Iterable[tuple[str | int, object]]
+    if step == EACH:
+        items = enumerate(value) if isinstance(value, tuple) else ()
+    elif isinstance(value, Mapping):
+        items = [(step, value.get(step))]
+    else:
+        items = [(step, getattr(value, step, None))]
+    for key, inner in items:
+        for loc, found in _under(inner, tuple(rest)):
+            yield (key, *loc), found
 
 
 def _key(path: Path, _shown: str) -> tuple[str, str] | None:
@@ -82,3 +102,13 @@ def _unreadable(path: Path, what: str) -> tuple[str, str] | None:
             return None
     except OSError as error:
         return f"{what} cannot be read", error.strerror or ""
+
+
+_FILES: Mapping[Row, Callable[[Path, str], tuple[str, str] | None]] = {
+    ("audit", "fingerprint_key_file"): _key,
+    ("admin", "token_file"): _key,
+    ("recognizers", EACH): _recognizers,
+    ("lanes", EACH, "tls", "ca_file"): _ca,
+    ("lanes", EACH, "tls", "intercept_ca_file"): _authority,
+}
+"""Where a policy names the files it reads, and what is wrong with one, if anything: why, and a hint."""

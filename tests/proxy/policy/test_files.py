@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import typing
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
-from proxy.policy.files import unusable_files
+from proxy.policy import Policy
+from proxy.policy.files import _FILES, files_of, unusable_files
 from proxy.policy.text import read
 
 CA = """\
@@ -78,6 +81,37 @@ def test_an_authority_for_interception(put, tmp_path, own_authority):
 @pytest.mark.parametrize("text", ["audit: 3", "lanes: {a: b}", "recognizers: 3", 'recognizers: ["", "a\\0b", 3]', "x"])
 def test_what_is_no_file_name_is_left_to_the_model(tmp_path, text):
     assert found(tmp_path, text) == []
+
+
+def paths(model, loc: tuple[str, ...] = ()) -> set[tuple[str, ...]]:
+    """Where the model has files, in the rows' own words."""
+    kinds = {name: repr(field.annotation) for name, field in model.model_fields.items()}
+    here = {(*loc, name, *(["*"] if "tuple" in kind else [])) for name, kind in kinds.items() if "Path" in kind}
+    inner = {(*loc, name): field.annotation for name, field in model.model_fields.items()}
+    for name, kind in inner.items():
+        for each in (kind, *typing.get_args(kind)):
+            if isinstance(each, type) and issubclass(each, BaseModel):
+                here |= paths(each, (*name, *(["*"] if typing.get_origin(kind) is tuple else [])))
+    return here
+
+
+def test_every_file_of_the_model_has_its_row():
+    assert set(_FILES) == paths(Policy) - {("audit", "path")}
+
+
+def test_the_files_of_a_policy(tmp_path):
+    audit = {"fingerprint_key_file": "a.key"}
+    tls = {"ca_file": "ca.pem", "intercept_ca_file": "own.pem"}
+    lanes = tuple(
+        {"name": name, "listen": f"127.0.0.1:{port}", "upstream": "forward", **more}
+        for name, port, more in (("one", 1, {}), ("two", 2, {"tls": tls}), ("three", 3, {"tls": {"ca_file": "ca.pem"}}))
+    )
+    written = {"version": 1, "policy_id": "p", "audit": audit, "lanes": lanes, "recognizers": ("b.yaml",)}
+    made = Policy.model_validate(written, context={"base": tmp_path})
+    assert files_of(made) == tuple(tmp_path / name for name in ("a.key", "b.yaml", "ca.pem", "own.pem"))
+    assert files_of(made.model_copy(update={"admin": made.admin.model_copy(update={"token_file": Path("t")})}))[
+        1
+    ] == Path("t")
 
 
 @pytest.fixture(scope="module")
