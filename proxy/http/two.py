@@ -14,7 +14,7 @@ import h2.events
 import h2.exceptions
 from h2.connection import ConnectionState
 from h2.errors import ErrorCodes
-from h2.stream import StreamState
+from mitmproxy import http
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layer import CommandGenerator
@@ -53,6 +53,8 @@ class LaneTwo(Http2Connection):
 
     malformed: ClassVar[str]
     """The word for a peer that breaks HTTP/2: a row of ``proxy.refusals.REFUSALS``."""
+    late: ClassVar[str]
+    """The word for a peer that takes longer for a message than it may."""
     reset_word: ClassVar[str]
     reset_code: ClassVar[ErrorCode]
     """What is said of a peer that ended a stream, or the connection, before it was over."""
@@ -65,6 +67,8 @@ class LaneTwo(Http2Connection):
         """By stream: bytes received whose window has not been opened again."""
         self.going = False
         """The connection ends with the streams that are on it."""
+        self.heads: dict[int, http.Message] = {}
+        """By stream: the head of what the peer sends on it."""
         self._clocks: dict[int, Deadline] = {}
         self._open: dict[int, bool] = {}
         """By stream on which the peer may still matter: whether its message has ended."""
@@ -79,6 +83,10 @@ class LaneTwo(Http2Connection):
     def layer_id(self, wire: int) -> int | None:
         """The layer's id of a stream; ``None`` where it has none any more."""
         return wire
+
+    def id_of_open(self, wire: int) -> int | None:
+        """The layer's id of a stream on which the peer may still matter; ``None`` for any other."""
+        return self.layer_id(wire) if wire in self._open else None
 
     def queued(self, stream_id: int) -> int:
         """Bytes for the peer that wait for its window."""
@@ -133,6 +141,7 @@ class LaneTwo(Http2Connection):
     def forget(self, wire: int) -> None:
         """The stream is over at this end."""
         self._open.pop(wire, None)
+        self.heads.pop(wire, None)
         stream_id = self.layer_id(wire)
         if stream_id is not None:
             self.owed.pop(stream_id, None)
@@ -161,14 +170,14 @@ class LaneTwo(Http2Connection):
         elif isinstance(event, h2.events.TrailersReceived):
             yield from self._trailers(event)
         elif isinstance(event, h2.events.StreamEnded):
-            yield from self._message_ended(event.stream_id)
+            yield from self._message_ended(event.stream_id or 0)
         elif isinstance(event, h2.events.StreamReset):
             if self._resets.spent():
                 yield from self.finish("flood")
             else:
                 yield from self._reset(event)
         elif isinstance(event, h2.events.ConnectionTerminated):
-            yield from self._peer_leaves(event)
+            yield from self.leaves(event.last_stream_id or 0)
         elif isinstance(event, h2.events.PushedStreamReceived):
             yield from self.finish(self.malformed)
         elif not isinstance(event, h2.events.SettingsAcknowledged | h2.events.PingAckReceived) and self._frames.spent():
@@ -180,8 +189,8 @@ class LaneTwo(Http2Connection):
         if not event.data and event.stream_ended is None and self._frames.spent():
             yield from self.finish("flood")
             return
-        stream_id = self.layer_id(wire)
-        if stream_id is None or wire not in self._open:
+        stream_id = self.id_of_open(wire)
+        if stream_id is None:
             self.h2_conn.credit(wire, size)
             return
         self.owed[stream_id] = self.owed.get(stream_id, 0) + size
@@ -190,8 +199,8 @@ class LaneTwo(Http2Connection):
 
     def _trailers(self, event: h2.events.TrailersReceived) -> CommandGenerator[None]:
         wire = event.stream_id or 0
-        stream_id = self.layer_id(wire)
-        if stream_id is None or wire not in self._open:
+        stream_id = self.id_of_open(wire)
+        if stream_id is None:
             return
         try:
             trailers = read_trailers(event.headers or (), self.seat.header, self.malformed)
@@ -200,36 +209,30 @@ class LaneTwo(Http2Connection):
             return
         yield ReceiveHttp(self.ReceiveTrailers(stream_id, trailers))
 
-    def _message_ended(self, wire: int | None) -> CommandGenerator[None]:
-        stream_id = self.layer_id(wire or 0)
-        if wire is None or stream_id is None or wire not in self._open:
-            return
-        self._open[wire] = True
-        self.owed.pop(stream_id, None)
-        yield from self.stop_clock(wire)
-        yield ReceiveHttp(self.ReceiveEndOfMessage(stream_id))
+    def _message_ended(self, wire: int) -> CommandGenerator[None]:
+        stream_id = self.id_of_open(wire)
+        if stream_id is not None:
+            self._open[wire] = True
+            self.owed.pop(stream_id, None)
+            yield from self.stop_clock(wire)
+            yield ReceiveHttp(self.ReceiveEndOfMessage(stream_id))
 
     def _reset(self, event: h2.events.StreamReset) -> CommandGenerator[None]:
         wire = event.stream_id or 0
-        stream_id = self.layer_id(wire)
-        if stream_id is None or wire not in self._open:
-            return
-        matters = self.reset_matters(wire)
-        self.forget(wire)
-        if matters:
+        stream_id, matters = self.id_of_open(wire), self.reset_matters(wire)
+        if stream_id is not None:
+            self.forget(wire)
+        if stream_id is not None and matters:
             yield ReceiveHttp(self.ReceiveProtocolError(stream_id, self.reset_word, self.reset_code))
 
     @abstractmethod
     def reset_matters(self, wire: int) -> bool:
         """Whether a stream that the peer ended early was still needed."""
 
-    def _peer_leaves(self, event: h2.events.ConnectionTerminated) -> CommandGenerator[None]:
-        self.going = True
-        yield from self.cut_after(event.last_stream_id or 0)
-
-    def cut_after(self, last: int) -> CommandGenerator[None]:
-        """The peer has not seen, and will not see, streams after ``last``."""
+    def leaves(self, last: int) -> CommandGenerator[None]:
+        """The peer opens no more streams, and has not seen, nor will see, ours after ``last``."""
         yield from ()
+        self.going = True
 
     # Deadlines.
 
@@ -252,9 +255,10 @@ class LaneTwo(Http2Connection):
                 if self._open.get(wire) is False:
                     yield from self.overdue(wire)
 
-    @abstractmethod
     def overdue(self, wire: int) -> CommandGenerator[None]:
-        """The peer took longer for a message than it may."""
+        """Ends a stream whose message is late. One that passes while it is read may take as long as it likes."""
+        if wire in self.heads and not self.heads[wire].stream:
+            yield from self.give_up(wire, self.late)
 
     # Out.
 
@@ -286,11 +290,6 @@ class LaneTwo(Http2Connection):
     @abstractmethod
     def give_up(self, wire: int, word: str) -> CommandGenerator[None]:
         """Ends one stream because the peer broke the protocol on it."""
-
-    def half_open(self, wire: int) -> bool:
-        """Our message has ended, the peer's has not."""
-        stream = self.h2_conn.streams.get(wire)
-        return stream is not None and stream.state_machine.state is StreamState.HALF_CLOSED_LOCAL
 
     # The end.
 

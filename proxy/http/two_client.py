@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import h2.events
 from h2.errors import ErrorCodes
-from mitmproxy import http
 from mitmproxy.connection import Server
 from mitmproxy.proxy import events
 from mitmproxy.proxy.context import Context
@@ -39,6 +38,7 @@ class LaneClientTwo(LaneTwo, Http2Client):
     """The upstream's side of a lane. It is registered with the layer once the upstream's settings are known."""
 
     malformed = "upstream-malformed"
+    late = "upstream-timeout"
     reset_word = "upstream-failed"
     reset_code = ErrorCode.GENERIC_SERVER_ERROR
 
@@ -48,7 +48,6 @@ class LaneClientTwo(LaneTwo, Http2Client):
         self._wires: dict[int, int] = {}
         self._layer_ids: dict[int, int] = {}
         self._interim: dict[int, int] = {}
-        self._responses: dict[int, http.Response] = {}
         self._registered = False
         self._why = "reset before the settings"
         self._deadline = Deadline()
@@ -112,15 +111,15 @@ class LaneClientTwo(LaneTwo, Http2Client):
 
     def _response(self, event: h2.events.ResponseReceived) -> CommandGenerator[None]:
         wire = event.stream_id or 0
-        stream_id = self.layer_id(wire)
-        if stream_id is None or wire not in self._open:
+        stream_id = self.id_of_open(wire)
+        if stream_id is None:
             return
         try:
             response = read_response(event.headers or (), self.seat.header)
         except Malformed as error:
             yield from self.give_up(wire, str(error))
             return
-        self._responses[wire] = response
+        self.heads[wire] = response
         yield ReceiveHttp(ResponseHeaders(stream_id, response, end_stream=event.stream_ended is not None))
         if event.stream_ended is None:
             yield from self.start_clock(wire)
@@ -134,12 +133,6 @@ class LaneClientTwo(LaneTwo, Http2Client):
         super().forget(wire)
         self._wires.pop(self._layer_ids.pop(wire, 0), None)
         self._interim.pop(wire, None)
-        self._responses.pop(wire, None)
-
-    def overdue(self, wire: int) -> CommandGenerator[None]:
-        """Gives a slow upstream up. What passes while it is read may take as long as it likes."""
-        if wire in self._responses and not self._responses[wire].stream:
-            yield from self.give_up(wire, "upstream-timeout")
 
     def give_up(self, wire: int, word: str) -> CommandGenerator[None]:
         """Ends the stream; the exchange that waited for the answer learns why."""
@@ -149,8 +142,9 @@ class LaneClientTwo(LaneTwo, Http2Client):
         if stream_id is not None:
             yield ReceiveHttp(ResponseProtocolError(stream_id, word, ErrorCode.GENERIC_SERVER_ERROR))
 
-    def cut_after(self, last: int) -> CommandGenerator[None]:
-        """Those streams' requests were not read."""
+    def leaves(self, last: int) -> CommandGenerator[None]:
+        """Likewise: the requests on those streams were not read."""
+        yield from super().leaves(last)
         for wire in [wire for wire in self._open if wire > last]:
             if self.reset_matters(wire):
                 yield from self.give_up(wire, "upstream-failed")

@@ -6,7 +6,7 @@ from collections.abc import Sized
 
 import h2.events
 from h2.errors import ErrorCodes
-from mitmproxy import http
+from h2.stream import StreamState
 from mitmproxy.connection import ConnectionState
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
@@ -41,6 +41,7 @@ class LaneServerTwo(LaneTwo, Http2Server):
     until they have come to an end: what works for a client counts, whether it still waits for it or not."""
 
     malformed = "malformed"
+    late = "slow-body"
     reset_word = "client disconnected"
     reset_code = ErrorCode.CANCEL
 
@@ -49,7 +50,6 @@ class LaneServerTwo(LaneTwo, Http2Server):
         self._streams = streams
         self._kinds: dict[int, str] = {}
         """By stream that speaks gRPC: the content type of its answers."""
-        self._requests: dict[int, http.Request] = {}
         self._deadline = Deadline()
 
     def began(self) -> CommandGenerator[None]:
@@ -96,7 +96,7 @@ class LaneServerTwo(LaneTwo, Http2Server):
             return
         if kind := grpc_kind(request.headers.get("content-type", "")):
             self._kinds[wire] = kind
-        self._requests[wire] = request
+        self.heads[wire] = request
         yield ReceiveHttp(RequestHeaders(wire, request, end_stream=event.stream_ended is not None))
 
     def reset_matters(self, wire: int) -> bool:
@@ -107,12 +107,6 @@ class LaneServerTwo(LaneTwo, Http2Server):
         """Likewise, with its kind."""
         super().forget(wire)
         self._kinds.pop(wire, None)
-        self._requests.pop(wire, None)
-
-    def overdue(self, wire: int) -> CommandGenerator[None]:
-        """Refuses a slow body. One that passes while it is read may take as long as it likes."""
-        if wire in self._requests and not self._requests[wire].stream:
-            yield from self.give_up(wire, "slow-body")
 
     def give_up(self, wire: int, word: str) -> CommandGenerator[None]:
         """Answers on the stream, and tells the exchange, if there is one, that the client is gone."""
@@ -165,7 +159,8 @@ class LaneServerTwo(LaneTwo, Http2Server):
 
     def _stop_reading(self, wire: int) -> None:
         """The answer is whole, and the rest of its request is not wanted (RFC 9113 8.1)."""
-        if self.half_open(wire):
+        stream = self.h2_conn.streams.get(wire)
+        if stream is not None and stream.state_machine.state is StreamState.HALF_CLOSED_LOCAL:
             self.reset(wire, ErrorCodes.NO_ERROR)
 
     # The end.

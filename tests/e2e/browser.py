@@ -26,7 +26,6 @@ FLAGS = (
     "--disable-component-update",
     "--no-first-run",
     "--hide-scrollbars",
-    "--remote-debugging-port=0",
 )
 SECONDS = 60
 
@@ -114,7 +113,7 @@ class Tab:
 @contextmanager
 def browser(home: Path) -> Iterator[Tab]:
     """A browser of its own, and a tab in it."""
-    command = [CHROMIUM, *FLAGS, f"--user-data-dir={home}", "about:blank"]
+    command = [CHROMIUM, *FLAGS, "--remote-debugging-port=0", f"--user-data-dir={home}", "about:blank"]
     with (home / "log").open("wb") as log:
         process = subprocess.Popen(command, env=os.environ | {"HOME": str(home)}, stderr=log, stdout=log)
     try:

@@ -6,24 +6,14 @@ import html
 import json
 import os
 import re
-import shutil
 import subprocess
 import urllib.parse
 
 import pytest
 
+from tests.e2e.browser import CHROMIUM, FLAGS
 from tests.e2e.clients.stage import PAN
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--no-first-run",
-)
 TOKEN = "tok_9f3b1c7e5d2a4b60"
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is missing: apt-get install chromium")
