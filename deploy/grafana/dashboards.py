@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from grafana_foundation_sdk.builders import stat, table, timeseries
 from grafana_foundation_sdk.builders.dashboard import Dashboard, DatasourceVariable, QueryVariable, Row
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import (
@@ -49,6 +50,14 @@ def started(uid: str, title: str, about: str) -> Dashboard:
     return made.with_variable(source).with_variable(job).with_variable(lane)
 
 
+def row(board: Dashboard, title: str, *panels: stat.Panel | table.Panel | timeseries.Panel) -> Dashboard:
+    """The dashboard with one more row of panels."""
+    board = board.with_row(Row(title))
+    for panel in panels:
+        board = board.with_panel(panel)
+    return board
+
+
 def overview() -> Dashboard:
     """For who answers for card data: is anything leaking, where, and how far does the sight reach."""
     board = started("sekisho-overview", "Sekisho: overview for the security team", "Card data at the shop's boundary.")
@@ -61,81 +70,66 @@ def _now(board: Dashboard) -> Dashboard:
     read, unread = total("", READ, "$__range"), total("", UNREAD, "$__range")
     share = f"1 - {unread} / clamp_min({read} + {unread}, 1)"
     report, stopped = (series("sekisho_violations_total", f"{HIGH}, verdict{op}") for op in ('="report"', '!="report"'))
-    return (
-        board.with_row(Row("Is anything leaking?"))
-        .with_panel(
-            number(
-                "Lanes with card data now",
-                f"count(count by (lane) ({LAST} > time() - 300)) or vector(0)",
-                says="Lanes on which card data was found in the last five minutes, stopped or not.",
-                steps=ALARM,
-            )
-        )
-        .with_panel(
-            number(
-                "Forwarded",
-                total("", report, "$__range"),
-                says="Findings that were forwarded: mode monitor, report, or test numbers that are allowed.",
-                steps=ALARM,
-            )
-        )
-        .with_panel(
-            number(
-                "Stopped",
-                total("", stopped, "$__range"),
-                says="Findings that were blocked or redacted.",
-                steps={None: GOOD, 1: WARN},
-            )
-        )
-        .with_panel(
-            number(
-                "Inspected",
-                share,
-                says="Share of all bytes that were inspected; the rest was part of a gap.",
-                unit="percentunit",
-                steps={None: BAD, 0.99: WARN, 0.999: GOOD},
-            )
-        )
-        .with_panel(
-            number(
-                "Lanes in mode monitor",
-                f"sum({series('sekisho_lane_monitored')})",
-                says="Lanes that stop nothing, or of which a destination stops nothing.",
-                steps={None: GOOD, 1: WARN},
-            )
-        )
-        .with_panel(
-            number(
-                "Sidecars that answer",
-                'sum(up{job="$job"})',
-                says="Sidecars whose metrics could be read.",
-                steps={None: BAD, 1: GOOD},
-            )
-        )
-        .with_panel(
-            rows(
-                "Alerts",
-                'ALERTS{alertname=~"Sekisho.*", alertstate="firing"}',
-                {
-                    "alertname": "alert",
-                    "severity": "severity",
-                    "lane": "lane",
-                    "kind": "kind",
-                    "entity": "entity",
-                    "Value": "firing",
-                },
-                says="What is firing now; needs the rules of deploy/prometheus.",
-            )
-        )
-        .with_panel(
-            rows(
-                "Last findings",
-                f"sort_desc(1000 * max by (lane, kind, entity, verdict) ({LAST}))",
-                {"Value": "last", "lane": "lane", "kind": "kind", "entity": "entity", "verdict": "verdict"},
-                says="When card data of each kind was last found on each lane. The audit file has each one of them.",
-                unit="dateTimeFromNow",
-            )
-        )
+    return row(
+        board,
+        "Is anything leaking?",
+        number(
+            "Lanes with card data now",
+            f"count(count by (lane) ({LAST} > time() - 300)) or vector(0)",
+            says="Lanes on which card data was found in the last five minutes, stopped or not.",
+            steps=ALARM,
+        ),
+        number(
+            "Forwarded",
+            total("", report, "$__range"),
+            says="Findings that were forwarded: mode monitor, report, or test numbers that are allowed.",
+            steps=ALARM,
+        ),
+        number(
+            "Stopped",
+            total("", stopped, "$__range"),
+            says="Findings that were blocked or redacted.",
+            steps={None: GOOD, 1: WARN},
+        ),
+        number(
+            "Inspected",
+            share,
+            says="Share of all bytes that were inspected; the rest was part of a gap.",
+            unit="percentunit",
+            steps={None: BAD, 0.99: WARN, 0.999: GOOD},
+        ),
+        number(
+            "Lanes in mode monitor",
+            f"sum({series('sekisho_lane_monitored')})",
+            says="Lanes that stop nothing, or of which a destination stops nothing.",
+            steps={None: GOOD, 1: WARN},
+        ),
+        number(
+            "Sidecars that answer",
+            'sum(up{job="$job"})',
+            says="Sidecars whose metrics could be read.",
+            steps={None: BAD, 1: GOOD},
+        ),
+        rows(
+            "Alerts",
+            'ALERTS{alertname=~"Sekisho.*", alertstate="firing"}',
+            {
+                "alertname": "alert",
+                "severity": "severity",
+                "lane": "lane",
+                "kind": "kind",
+                "entity": "entity",
+                "Value": "firing",
+            },
+            says="What is firing now; needs the rules of deploy/prometheus.",
+        ),
+        rows(
+            "Last findings",
+            f"sort_desc(1000 * max by (lane, kind, entity, verdict) ({LAST}))",
+            {"Value": "last", "lane": "lane", "kind": "kind", "entity": "entity", "verdict": "verdict"},
+            says="When card data of each kind was last found on each lane. The audit file has each one of them.",
+            unit="dateTimeFromNow",
+        ),
     )
 
 
@@ -157,64 +151,53 @@ def _what(board: Dashboard) -> Dashboard:
 
 def _coverage(board: Dashboard) -> Dashboard:
     probe = f"min by (lane) ({PROBE}) or sum by (lane) ({series('sekisho_lane_monitored')}) * 0 - 1"
-    return (
-        board.with_row(Row("How far does the sight reach?"))
-        .with_panel(
-            graph(
-                "Bytes",
-                (f"sum(rate({READ}[$__rate_interval]))", "inspected"),
-                (f"sum(rate({UNREAD}[$__rate_interval]))", "not inspected"),
-                says="What was inspected, and what was part of a gap.",
-                unit="Bps",
-            )
-        )
-        .with_panel(
-            rows(
-                "Gaps",
-                f"sort_desc({total('lane, reason, verdict', GAPS, '$__range')} > 0)",
-                {"lane": "lane", "reason": "reason", "verdict": "verdict", "Value": "gaps"},
-                says="What could not be inspected in the time shown; report: it was forwarded.",
-            )
-        )
-        .with_panel(
-            rows(
-                "Lanes",
-                f"max by (lane) ({series('sekisho_lane_monitored')})",
-                {"lane": "lane", "Value": "mode"},
-                says="Whether a lane stops what it finds.",
-                shown=words({"0": ("enforce", GOOD), "1": ("monitor", WARN)}),
-                span=6,
-            )
-        )
-        .with_panel(
-            rows(
-                "Probe",
-                probe,
-                {"lane": "lane", "Value": "probe"},
-                says="Whether the last synthetic card number was treated as the policy says.",
-                shown=words({"1": ("passed", GOOD), "0": ("FAILED", BAD), "-1": ("not yet", "blue")}),
-                span=6,
-            )
-        )
-        .with_panel(
-            rows(
-                "Policy in force",
-                f"count by (policy_id, mode, sha256) ({series('sekisho_policy_info', lanes=False)})",
-                {"policy_id": "policy", "mode": "mode", "sha256": "SHA-256", "Value": "sidecars"},
-                says="More than one row: not all sidecars have the same policy.",
-                span=6,
-            )
-        )
-        .with_panel(
-            rows(
-                "Suppressions end",
-                f"sort(1000 * min by (lane, entity) ({series('sekisho_suppression_expiry_timestamp_seconds')}))",
-                {"lane": "lane", "entity": "entity", "Value": "ends"},
-                says="When the first suppression of each lane and entity ends.",
-                unit="dateTimeFromNow",
-                span=6,
-            )
-        )
+    return row(
+        board,
+        "How far does the sight reach?",
+        graph(
+            "Bytes",
+            (f"sum(rate({READ}[$__rate_interval]))", "inspected"),
+            (f"sum(rate({UNREAD}[$__rate_interval]))", "not inspected"),
+            says="What was inspected, and what was part of a gap.",
+            unit="Bps",
+        ),
+        rows(
+            "Gaps",
+            f"sort_desc({total('lane, reason, verdict', GAPS, '$__range')} > 0)",
+            {"lane": "lane", "reason": "reason", "verdict": "verdict", "Value": "gaps"},
+            says="What could not be inspected in the time shown; report: it was forwarded.",
+        ),
+        rows(
+            "Lanes",
+            f"max by (lane) ({series('sekisho_lane_monitored')})",
+            {"lane": "lane", "Value": "mode"},
+            says="Whether a lane stops what it finds.",
+            shown=words({"0": ("enforce", GOOD), "1": ("monitor", WARN)}),
+            span=6,
+        ),
+        rows(
+            "Probe",
+            probe,
+            {"lane": "lane", "Value": "probe"},
+            says="Whether the last synthetic card number was treated as the policy says.",
+            shown=words({"1": ("passed", GOOD), "0": ("FAILED", BAD), "-1": ("not yet", "blue")}),
+            span=6,
+        ),
+        rows(
+            "Policy in force",
+            f"count by (policy_id, mode, sha256) ({series('sekisho_policy_info', lanes=False)})",
+            {"policy_id": "policy", "mode": "mode", "sha256": "SHA-256", "Value": "sidecars"},
+            says="More than one row: not all sidecars have the same policy.",
+            span=6,
+        ),
+        rows(
+            "Suppressions end",
+            f"sort(1000 * min by (lane, entity) ({series('sekisho_suppression_expiry_timestamp_seconds')}))",
+            {"lane": "lane", "entity": "entity", "Value": "ends"},
+            says="When the first suppression of each lane and entity ends.",
+            unit="dateTimeFromNow",
+            span=6,
+        ),
     )
 
 
@@ -233,40 +216,33 @@ def operations() -> Dashboard:
 
 
 def _traffic(board: Dashboard) -> Dashboard:
-    return (
-        board.with_row(Row("Traffic"))
-        .with_panel(
-            graph(
-                "Messages by lane",
-                (f"sum by (lane, direction) (rate({MESSAGES}[$__rate_interval]))", "{{lane}} {{direction}}"),
-                says="Requests and responses judged.",
-                unit="reqps",
-            )
-        )
-        .with_panel(
-            graph(
-                "Messages by verdict",
-                (f"sum by (verdict) (rate({MESSAGES}[$__rate_interval]))", "{{verdict}}"),
-                says="What was done with them.",
-                unit="reqps",
-            )
-        )
-        .with_panel(
-            graph(
-                "Added latency",
-                *quantiles("sekisho_added_latency_seconds"),
-                says="Time a message spent in Sekisho, waiting included, without the upstream's own.",
-                unit="s",
-            )
-        )
-        .with_panel(
-            graph(
-                "Inspection",
-                *quantiles("sekisho_inspect_seconds"),
-                says="From a whole message to its verdict.",
-                unit="s",
-            )
-        )
+    return row(
+        board,
+        "Traffic",
+        graph(
+            "Messages by lane",
+            (f"sum by (lane, direction) (rate({MESSAGES}[$__rate_interval]))", "{{lane}} {{direction}}"),
+            says="Requests and responses judged.",
+            unit="reqps",
+        ),
+        graph(
+            "Messages by verdict",
+            (f"sum by (verdict) (rate({MESSAGES}[$__rate_interval]))", "{{verdict}}"),
+            says="What was done with them.",
+            unit="reqps",
+        ),
+        graph(
+            "Added latency",
+            *quantiles("sekisho_added_latency_seconds"),
+            says="Time a message spent in Sekisho, waiting included, without the upstream's own.",
+            unit="s",
+        ),
+        graph(
+            "Inspection",
+            *quantiles("sekisho_inspect_seconds"),
+            says="From a whole message to its verdict.",
+            unit="s",
+        ),
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -80,3 +81,35 @@ def located(data: bytes, peel: Peel, text: bytes) -> bytes:
     at = peel.data.index(text)
     start, end = peel.hook.locate(at, at + len(text))
     return data[start:end]
+
+
+def documents(*more: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Lists and dictionaries, nested, of what every binary format with items can hold, and of ``more``."""
+    leaves = (st.none(), st.booleans(), st.floats(allow_nan=False), st.text(max_size=40), st.binary(max_size=40))
+    return st.recursive(
+        st.one_of(*leaves, *more),
+        lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=8), inner, max_size=4)),
+        max_leaves=12,
+    )
+
+
+replacements = st.sampled_from(["", "*", MASKED, "*" * 40, "*" * 300, "*" * 70_000])
+
+
+def assert_replaced(
+    dumps: Callable[[Any], bytes],
+    items: Callable[[bytes], Iterable[Peel | Gap]],
+    around: tuple[Any, Any],
+    change: tuple[str, str],
+    *,
+    raw: bool,
+) -> None:
+    """A number deep in a document is found at its path, and what replaces it is written as the encoder would."""
+    number, new = change
+    old, again = (f"<{text}>".encode() if raw else f"<{text}>" for text in change)
+    body = dumps([around[0], {"k": [old]}, around[1]])
+    found = [peel for peel in peels(items(body)) if peel.path == "$[1].k[0]"]
+    (child,) = [peel for peel in found if peel.data == f"<{number}>".encode()]
+    assert child.key == "k"
+    edits = child.hook.wrap([Edit(1, 1 + len(number), new.encode())])
+    assert apply_edits(body, edits) == dumps([around[0], {"k": [again]}, around[1]])
