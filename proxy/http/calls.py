@@ -38,9 +38,9 @@ class CallStream(MovingStream):
     def can_move(self) -> bool:
         """Whether the request is a call whose messages may be inspected one by one."""
         request = self.flow.request
-        kind = body_type(request.headers)
-        is_call = request.is_http2 and kind_of(kind) == "grpc" and can_be_cut(kind, coding(request.data))
-        return is_call and self.seat.piece_limits(request.host) is not None
+        if not request.is_http2 or kind_of(kind := body_type(request.headers)) != "grpc":
+            return False
+        return can_be_cut(kind, coding(request.data)) and self.seat.piece_limits(request.host) is not None
 
     def cut_response(self) -> CommandGenerator[None]:
         """Ends a call whose answer is on its way with the status of its refusal."""

@@ -163,12 +163,10 @@ class MovingStream(ResponseHalf):
         yield from super().state_wait_for_response_headers(event)
         if not isinstance(event, ResponseHeaders) or event.end_stream or "content-length" in event.response.headers:
             return
-        kind, coded = body_type(event.response.headers), coding(event.response.data)
-        if (
-            self.server_state == self.state_consume_response_body
-            and kind_of(kind) in ("line", "grpc")
-            and can_be_cut(kind, coded)
-        ):
+        if self.server_state != self.state_consume_response_body:
+            return
+        kind = body_type(event.response.headers)
+        if kind_of(kind) in ("line", "grpc") and can_be_cut(kind, coded := coding(event.response.data)):
             yield from self.move_response_body(kind, coded)
 
     def large_response(self, gap: str) -> CommandGenerator[None]:

@@ -112,7 +112,10 @@ def test_a_writer_in_another_process_is_refused(sink, path):
 
 def test_the_lock_goes_with_the_writer(path):
     JsonLinesAudit(path, SECRET).close()
-    JsonLinesAudit(path, SECRET).close()
+    second = JsonLinesAudit(path, SECRET)
+    with pytest.raises(AuditError):
+        JsonLinesAudit(path, SECRET)
+    second.close()
 
 
 def test_a_closed_sink_fails(sink, path):
