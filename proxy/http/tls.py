@@ -44,19 +44,25 @@ def start_upstream(data: tls.TlsData, context: SSL.Context) -> None:
     server = data.conn
     if not isinstance(server, connection.Server) or not server.sni:
         return  # without a name there is nothing to verify, and without ssl_conn the connection fails
+    conn = to_upstream(context, server.sni)
+    if server.alpn_offers:
+        conn.set_alpn_protos([bytes(offer) for offer in server.alpn_offers])
+    data.ssl_conn = conn
+
+
+def to_upstream(context: SSL.Context, host: str) -> SSL.Connection:
+    """The client's side of a handshake that only a certificate for ``host``, a name or an address, can end."""
     conn = SSL.Connection(context)
     try:
-        ipaddress.ip_address(server.sni)
+        ipaddress.ip_address(host)
     except ValueError:
-        name = server.sni.encode("idna")
+        name = host.encode("idna")
         conn.set_tlsext_host_name(name)
         _expect_name(conn, name)
     else:
-        _expect_ip(conn, server.sni)
-    if server.alpn_offers:
-        conn.set_alpn_protos([bytes(offer) for offer in server.alpn_offers])
+        _expect_ip(conn, host)
     conn.set_connect_state()
-    data.ssl_conn = conn
+    return conn
 
 
 def _expect_name(conn: SSL.Connection, name: bytes) -> None:
@@ -100,13 +106,16 @@ class Interception:
         address = data.context.server.address
         if address is None:
             return
-        names = [_general_name(address[0])]
-        entry = self._store.get_cert(address[0], names)
+        data.ssl_conn = self.to_client(address[0])
+
+    def to_client(self, host: str) -> SSL.Connection:
+        """The server's side of a handshake, with a certificate for ``host``, a name or an address."""
+        entry = self._store.get_cert(host, [_general_name(host)])
         conn = SSL.Connection(self._context)
         conn.use_certificate(entry.cert.to_cryptography())
         conn.use_privatekey(entry.privatekey)
         conn.set_accept_state()
-        data.ssl_conn = conn
+        return conn
 
 
 def _client_context() -> SSL.Context:
