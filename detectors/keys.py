@@ -29,7 +29,8 @@ CARD_KEYS = (
 accept such numbers, and GMO's own test numbers fail Luhn."""
 
 _CODE_STEMS = (
-    "cvv", "cvv2", "cvc", "cvc2", "cvn", "cvn2", "cav2", "securitycode", "securitycd", "securitynumber", "seccode",
+    "cvv", "cvv2", "cvc", "cvc2", "cvn", "cvn2", "cav2", "securitycode", "securitycd", "securitynumber", "securecode",
+    "seccode",
     "cardverificationcode", "cardverificationvalue", "cardverificationnumber", "verificationvalue",
 )  # fmt: skip
 _CODE_PREFIXES = (

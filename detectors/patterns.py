@@ -68,7 +68,7 @@ _CARD_KEY = (
     rb"|(?:^|[^a-z])[fd]?pan|primary[\s_-]?account[\s_-]?number)"
 )
 _CODE_KEY = (
-    rb"(?:(?:cvv2?|cvc2?|cvn2?|cav2|(?:amex|card|cc)[_.-]?cid|(?:security|sec)[\s_.-]?(?:code|cd|number|no)|verification)"
+    rb"(?:(?:cvv2?|cvc2?|cvn2?|cav2|(?:amex|card|cc)[_.-]?cid|(?:security|secure|sec)[\s_.-]?(?:code|cd|number|no)|verification)"
     rb"(?:[\s_.-]?(?:code|val|value|number|num|no|input|field|te?xt|str|data))?|csc|verify[\s_.-]?code)"
 )
 _PIN_KEY = rb"pin[\s_-]?bl(?:oc|c)?k(?:[\s_-]?data)?"

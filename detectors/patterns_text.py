@@ -19,7 +19,7 @@ _COMMAS = (rb",", rb", ", rb" ", rb",\r?\n[ \t]{0,12}")
 _BUFFER = rb"Buffer\\*[\"'][\s,]{0,32}\\*[\"']data\\*[\"'][\s:]{1,8}\["
 
 _CODES = (
-    rb"cvv2?|cvc2?|cav2|csc|(?:security|sec|verification)[ _.-]?(?:code|cd|value|number)",
+    rb"cvv2?|cvc2?|cav2|csc|(?:security|secure|sec|verification)[ _.-]?(?:code|cd|value|number)",
     rb"(?:cvv|cvc)[ _.-]?(?:code|value|no)",
 )
 _CARDS = (

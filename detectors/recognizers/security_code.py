@@ -14,7 +14,7 @@ from detectors.recognizers import Recognized
 from detectors.recognizers.surroundings import BETWEEN, names_before
 
 _NAME = re.compile(
-    r"(?:cvv2?|cvc2?|cvn2?|cav2|csc|verify[\s_.-]?code|(?:security|sec)[\s_.-]?(?:code|cd|value|number|no)|verification)"
+    r"(?:cvv2?|cvc2?|cvn2?|cav2|csc|verify[\s_.-]?code|(?:secur(?:ity|e)|sec)[\s_.-]?(?:code|cd|value|number|no)|verification)"
     r"(?:[\s_.-]?(?:code|val(?:ue)?|num(?:ber)?|no|input|field|te?xt|str|data))?"
     r"|(?:amex|card|cc)[\s_.-]?cid|c[óo]digo de seguridad|pr[üu]fnummer|cryptogramme(?: visuel)?"
     r"|安全[码碼]|보안 ?코드|カード確認番号|(?:セキュリティー?|ｾｷｭﾘﾃｨ)(?:コード|ｺｰﾄﾞ|番号)"
@@ -44,6 +44,7 @@ _THREE = 3
 
 MUST_FIND = (
     ("securityCode: 123", "123"),
+    ("secure_code=123", "123"),
     ('"cvv":"1234"', "1234"),
     ("CVC2=999&x=1", "999"),
     ("card.cvv: 123", "123"),
