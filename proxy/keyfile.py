@@ -41,8 +41,15 @@ def read_key(path: Path) -> bytes:
     return key
 
 
+def others(owner: int, reader: int) -> int:
+    """The permission bits that a secret's file must not have. Where root lends it to a service, it does so by group or
+    access list: systemd's credentials and Kubernetes' secrets are root's, with mode 0440."""
+    return 0o037 if owner == 0 != reader else 0o077
+
+
 def read_private(path: Path, what: str, most: int, make: str) -> bytes:
-    """The bytes of a file that holds a secret: at most ``most`` of them, and nobody but its owner may read it.
+    """The bytes of a file that holds a secret: at most ``most`` of them, and nobody but its owner may read it (see
+    ``others``).
 
     ``what`` and ``make`` are for the message of ``KeyFileError``: the kind of file, and how to get one.
     """
@@ -54,10 +61,11 @@ def read_private(path: Path, what: str, most: int, make: str) -> bytes:
     except OSError as error:
         raise KeyFileError(path, f"the {what} file cannot be opened", os.strerror(error.errno or 0)) from None
     try:
-        mode = os.fstat(descriptor).st_mode
+        status = os.fstat(descriptor)
+        mode = status.st_mode
         if not stat.S_ISREG(mode):
             raise KeyFileError(path, f"the {what} file is not a regular file", "name a file that holds the key")
-        if mode & 0o077:
+        if mode & others(status.st_uid, os.geteuid()):
             why = f"the {what} file can be read by others (mode {stat.S_IMODE(mode):04o})"
             raise KeyFileError(path, why, f"run: chmod 600 {shlex.quote(str(path))}")
         data = os.read(descriptor, most + 1)

@@ -26,6 +26,7 @@ from proxy.http.tls import TlsFileError
 from proxy.keyfile import KeyFileError, read_key
 from proxy.metrics import PrometheusMeter
 from proxy.metrics_sum import Counts, counted
+from proxy.notify import READY, STOPPING, notify
 from proxy.page import Page, Shown
 from proxy.policy import Policy, PolicyError, load
 from proxy.records.audit import AuditError, JsonLinesAudit
@@ -137,6 +138,7 @@ async def _serve(sidecar: Sidecar) -> int:
         raise
     for lane, (address, port) in host.addresses.items():
         logger.info("lane %s listens on %s:%d", lane, address, port)
+    notify(READY)
     watching = asyncio.create_task(watch(sidecar.path, again))
     reloads = asyncio.create_task(_reload(sidecar, host, again))
     probing = asyncio.create_task(host.probe.run())
@@ -146,6 +148,7 @@ async def _serve(sidecar: Sidecar) -> int:
 
     covering = asyncio.create_task(coverage.run(cover))
     await stop.wait()
+    notify(STOPPING)
     logger.info("stopping: requests under way have %.0f s", GRACE_SECONDS)
     for task in (probing, covering, watching, reloads):
         task.cancel()

@@ -29,6 +29,7 @@ from proxy.http.seat import Rules
 from proxy.http.tls import TlsFileError
 from proxy.member import Member, fork
 from proxy.metrics_sum import Counts, added, counted, lasting
+from proxy.notify import READY, STOPPING, notify
 from proxy.policy import Lane, PolicyError, load
 from proxy.records.audit import AuditError
 from proxy.records.coverage import Coverage
@@ -190,6 +191,7 @@ class Supervisor:
         member.is_up = True
         if not self._all_up and sum(other.is_up for other in self._members) == self._count:
             self._all_up = True
+            notify(READY)
             for lane in self._sidecar.guard.policy.lanes:
                 logger.info("lane %s listens on %s in %d processes", lane.name, lane.listen, self._count)
         while True:
@@ -223,6 +225,7 @@ class Supervisor:
         if self._code is not None:
             return
         self._code = code
+        notify(STOPPING)
         logger.info("stopping: requests under way have %.0f s", GRACE_SECONDS)
         for member in self._members:
             member.signal(signal.SIGTERM)

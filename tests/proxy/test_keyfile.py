@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from proxy.keyfile import KeyFileError, read_key, read_private
+from proxy.keyfile import KeyFileError, others, read_key, read_private
 
 
 @pytest.fixture
@@ -86,3 +86,20 @@ def test_other_private_files_have_their_own_words(key_file):
     with pytest.raises(KeyFileError, match=r"the authority file has more than 2 bytes"):
         read_private(key_file(b"abc"), "authority", 2, "buy one")
     assert read_private(key_file(b"ab"), "authority", 2, "buy one") == b"ab"
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "reader", "good"),
+    [
+        (0o400, 1000, 1000, True),
+        (0o440, 1000, 1000, False),
+        (0o440, 0, 1000, True),  # a systemd credential, a Kubernetes secret
+        (0o640, 0, 1000, True),
+        (0o660, 0, 1000, False),
+        (0o444, 0, 1000, False),
+        (0o440, 0, 0, False),
+        (0o440, 1001, 1000, False),
+    ],
+)
+def test_root_may_lend_a_key_by_group(mode, owner, reader, good):
+    assert (mode & others(owner, reader) == 0) is good
