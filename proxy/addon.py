@@ -167,7 +167,7 @@ class Gate:
         gap = marks.gap(flow, direction)
         route = lane.route(flow.request.host)
         if route is not None:
-            return route, gap
+            return (route if marks.enforced(flow, route.percent) else replace(route, mode="monitor")), gap
         mode = lane.mode or self.guard.policy.mode
         return Route(lane.name, "external", mode, source=lane.source), gap or "unlisted-destination"
 

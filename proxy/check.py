@@ -28,6 +28,8 @@ class Row:
     mode: str
     on_violation: str
     on_gap: str
+    percent: int = 100
+    """Messages that are enforced, of a hundred."""
 
 
 def summary(policy: Policy) -> tuple[Row, ...]:
@@ -40,7 +42,8 @@ def _rows(lane: Lane) -> Iterator[Row]:
     forward = lane.upstream.kind == "forward"
     for pattern, route in lane.routes:
         hosts = scrub(pattern) or ("all others" if forward else "")
-        yield Row(lane.name, listen, upstream, hosts, route.role, route.mode, _action(route), route.on_gap)
+        share = 0 if route.mode == "monitor" else route.percent
+        yield Row(lane.name, listen, upstream, hosts, route.role, route.mode, _action(route), route.on_gap, share)
     if forward and lane.unlisted == "block":
         yield Row(lane.name, listen, upstream, "all others", "", "", "refused", "")
 
@@ -68,6 +71,9 @@ def warnings(policy: Policy, today: date) -> tuple[Problem, ...]:
 def _modes(policy: Policy) -> Iterator[Problem]:
     if policy.mode == "monitor":
         yield Problem(policy.place("mode"), "mode is monitor: card data is recorded and passes", "enforce stops it")
+    if policy.defaults.percent < 100:
+        why = f"{policy.defaults.percent} of a hundred messages are enforced: card data in the others passes"
+        yield Problem(policy.place("defaults", "percent"), why, "percent: 100 enforces all")
 
 
 def _suppressions(policy: Policy, today: date) -> Iterator[Problem]:
@@ -85,6 +91,9 @@ def _lane(policy: Policy, index: int, lane: Lane) -> Iterator[Problem]:
         if named.mode == "monitor":
             why = f'lane "{lane.name}" is in mode monitor: card data is recorded and passes'
             yield Problem(policy.place(*loc, "mode"), why, "enforce stops it")
+        if named.percent is not None and named.percent < 100:
+            why = f'lane "{lane.name}" enforces {named.percent} of a hundred messages: card data in the others passes'
+            yield Problem(policy.place(*loc, "percent"), why, "percent: 100 enforces all")
         if named.allow_test_numbers:
             why = f'lane "{lane.name}" lets published test card numbers pass'
             yield Problem(policy.place(*loc, "allow_test_numbers"), why, "remove it where real customers are served")

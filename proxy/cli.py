@@ -179,7 +179,8 @@ def _report(policy: Policy, file: Path, *, as_json: bool) -> None:
             console.print(Text.assemble("\n", (row.lane, "bold"), f"  {row.listen} → {row.upstream}"))
         shown = row.lane
         hosts = f"{row.hosts:{width}}  " if row.hosts else ""
-        rules = f"{row.role:16} {row.mode}: {row.on_violation}; gaps: {row.on_gap}" if row.role else row.on_violation
+        mode = f"{row.mode} {row.percent} %" if row.mode == "enforce" and row.percent < 100 else row.mode
+        rules = f"{row.role:16} {mode}: {row.on_violation}; gaps: {row.on_gap}" if row.role else row.on_violation
         console.print(f"  {hosts}{rules}")
     console.print()
     for problem in found:

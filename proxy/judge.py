@@ -18,7 +18,7 @@ from typing import Literal
 from detectors.model import CARDHOLDER_NAME, EXPIRY, PAN, TRACK_1, TRACK_2, Finding, Gap, Inspection
 from proxy.message import Action, Direction, Message
 from proxy.policy.model import Suppression
-from proxy.policy.routes import Role, Route
+from proxy.policy.routes import OnViolation, Role, Route
 
 Kind = Literal["passthrough", "retention", "stored"]
 """通過: card data passes the shop's systems. 保持: it goes where it would be kept. Stored: it was kept already."""
@@ -72,6 +72,8 @@ class Verdict:
     """Part name and what could not be inspected in it."""
     redact: Mapping[int, tuple[Finding, ...]] = field(default_factory=dict)
     """For REDACT: index in ``Message.parts`` and what is to be replaced there, in order of offset."""
+    would: Action | None = None
+    """For REPORT: REDACT or BLOCK, if an enforced lane would have done that; BLOCK, if the lane itself only reports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,22 +128,39 @@ def judge(
         suppressed=tuple(heaps["suppress"]),
         gaps=gaps,
         redact={index: tuple(rows) for index, rows in redact.items()} if action is Action.REDACT else {},
+        would=_would(message, redact, gaps) if action is Action.REPORT else None,
     )
 
 
 def _action(
     message: Message, acted_on: Mapping[int, Sequence[Finding]], gaps: Sequence[tuple[str, Gap]], *, anything: bool
 ) -> Action:
-    route = message.route
     if not anything:
         return Action.ALLOW
-    if route.mode == "monitor":
+    if message.route.mode == "monitor":
         return Action.REPORT
-    if gaps and route.on_gap == "block":
+    return _enforced(message, acted_on, gaps, message.route.on_violation)
+
+
+def _would(
+    message: Message, acted_on: Mapping[int, Sequence[Finding]], gaps: Sequence[tuple[str, Gap]]
+) -> Action | None:
+    says = message.route.on_violation
+    action = _enforced(message, acted_on, gaps, "block" if says == "report" else says)
+    return None if action is Action.REPORT else action
+
+
+def _enforced(
+    message: Message,
+    acted_on: Mapping[int, Sequence[Finding]],
+    gaps: Sequence[tuple[str, Gap]],
+    on_violation: OnViolation,
+) -> Action:
+    if gaps and message.route.on_gap == "block":
         return Action.BLOCK
-    if not acted_on or route.on_violation == "report":
+    if not acted_on or on_violation == "report":
         return Action.REPORT
-    if route.on_violation == "redact" and all(_redactable(message, index, rows) for index, rows in acted_on.items()):
+    if on_violation == "redact" and all(_redactable(message, index, rows) for index, rows in acted_on.items()):
         return Action.REDACT
     return Action.BLOCK
 

@@ -36,6 +36,9 @@ class Meter(Protocol):
     def gap(self, message: Message, reason: str, size: int, verdict: str, record: str) -> None:
         """``size`` bytes could not be inspected."""
 
+    def unenforced(self, message: Message, would: str) -> None:
+        """A message was forwarded that an enforced lane would have refused (``block``) or masked (``redact``)."""
+
     def internal_error(self, where: str) -> None:
         """Sekisho itself failed."""
 
@@ -123,6 +126,7 @@ class PrometheusMeter:
         self._last = self._family(Gauge, "sekisho_violation_timestamp_seconds")
         self._suppressed = self._family(Counter, "sekisho_suppressed_findings_total")
         self._gaps = self._family(Counter, "sekisho_gaps_total")
+        self._unenforced = self._family(Counter, "sekisho_unenforced_total")
         self._inspected = self._family(Counter, "sekisho_inspected_bytes_total")
         self._uninspected = self._family(Counter, "sekisho_uninspected_bytes_total")
         self._inspect = self._family(Histogram, "sekisho_inspect_seconds")
@@ -133,6 +137,7 @@ class PrometheusMeter:
         self._internal = self._family(Counter, "sekisho_internal_errors_total")
         self._info = self._family(Gauge, "sekisho_policy_info")
         self._monitored = self._family(Gauge, "sekisho_lane_monitored")
+        self._share = self._family(Gauge, "sekisho_lane_enforced_percent")
         self._expiry = self._family(Gauge, "sekisho_suppression_expiry_timestamp_seconds")
         self._reloaded = self._family(Gauge, "sekisho_policy_last_reload_success")
         self._reloads = self._family(Counter, "sekisho_policy_reloads_total")
@@ -184,6 +189,9 @@ class PrometheusMeter:
         self._gaps.child(lane, reason, verdict).inc(1, _exemplar(record))
         self._uninspected.child(lane, message.direction, reason).inc(size)
 
+    def unenforced(self, message: Message, would: str) -> None:
+        self._unenforced.child(message.route.lane, would).inc()
+
     def internal_error(self, where: str) -> None:
         self._internal.child(where).inc()
 
@@ -215,8 +223,11 @@ class PrometheusMeter:
         for lane in policy.lanes:
             self._connections.child(lane.name).inc(0)
         self._monitored.clear()
+        self._share.clear()
         for lane in policy.lanes:
+            shares = [route.percent if route.mode == "enforce" else 0 for _, route in lane.routes]
             self._monitored.child(lane.name).set(any(route.mode == "monitor" for _, route in lane.routes))
+            self._share.child(lane.name).set(min(shares, default=100))
         self._expiry.clear()
         for row in sorted(policy.suppress, key=lambda row: row.until, reverse=True):  # the first to end is set last
             self._expiry.child(row.lane, row.entity).set(_end_of(row.until))
@@ -270,6 +281,9 @@ class RecordingMeter:
 
     def gap(self, message: Message, reason: str, size: int, verdict: str, record: str) -> None:
         self.calls.append(("gap", message.route.lane, reason, str(size), verdict, record))
+
+    def unenforced(self, message: Message, would: str) -> None:
+        self.calls.append(("unenforced", message.route.lane, would))
 
     def internal_error(self, where: str) -> None:
         self.calls.append(("internal_error", where))

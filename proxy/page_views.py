@@ -82,15 +82,16 @@ def lanes(policy: Policy, readiness: Readiness, counts: Counts, lang: Lang) -> l
     for lane in policy.lanes:
         state, probe = readiness.lanes.get(lane.name, ""), readiness.probes.get(lane.name, "none")
         inspected, uninspected = count(lane.name, "inspected_bytes"), count(lane.name, "uninspected_bytes")
-        mode = _mode(lane)
+        mode, share = _mode(lane), min((route.percent for _, route in lane.routes), default=100)
+        is_whole = share == 100 or mode == "monitor"
         row = LaneRow(
             name=lane.name,
             upstream=str(lane.upstream),
             role=", ".join(dict.fromkeys(route.role for _, route in lane.routes)),
             state=say(f"state.{state}", lang, state or "?"),
             is_up=state == LISTENING,
-            mode=say(f"mode.{mode}", lang),
-            is_enforced=mode == "enforce",
+            mode=say(f"mode.{mode}", lang) if is_whole else say("mode.share", lang).format(percent=share),
+            is_enforced=mode == "enforce" and share == 100,
             probe=say(f"probe.{probe}", lang, probe),
             is_probed=probe in (PASSED, "none"),
             inspected=size(inspected),
@@ -138,9 +139,16 @@ def row(record: Record, lang: Lang) -> Row:
             say(f"kind.{record['kind']}", lang),
             ", ".join(names),
             _where(findings or gaps, lang),
-            say(f"verdict.{record['verdict']}", lang, record["verdict"]),
+            _done(record, lang),
         ),
     )
+
+
+def _done(record: Record, lang: Lang) -> str:
+    """What was done, and what an enforced lane would have done."""
+    done, would = record["verdict"], record.get("would", "")  # records of a former version do not say
+    said = say(f"verdict.{done}", lang, done)
+    return f"{said} ({say(f'would.{would}', lang, would)})" if would else said
 
 
 def clock(ts: str) -> str:

@@ -80,6 +80,7 @@ BOUNDS: Mapping[str, Mapping[str, frozenset[str]]] = {
     "sekisho_upstream_errors_total": {"reason": UPSTREAM_REASONS},
     "sekisho_refusals_total": {"reason": frozenset(REFUSALS)},
     "sekisho_internal_errors_total": {"where": STAGES},
+    "sekisho_unenforced_total": {"would": frozenset({"block", "redact"})},
     "sekisho_policy_reloads_total": {"result": frozenset({"ok", "error"})},
     "sekisho_probes_total": {"result": frozenset({"passed", "failed"})},
 }
@@ -141,6 +142,14 @@ SERIES: tuple[Series, ...] = (
         "gaps",
         ("lane", "reason", "verdict"),
         "Stretches that could not be inspected, by reason; verdict report means they were forwarded.",
+    ),
+    Series(
+        "sekisho_unenforced_total",
+        "counter",
+        "messages",
+        ("lane", "would"),
+        "Messages, or pieces of a long body, forwarded that an enforced lane would have refused or masked: would is "
+        "block or redact.",
     ),
     Series(
         "sekisho_inspected_bytes_total",
@@ -209,6 +218,15 @@ SERIES: tuple[Series, ...] = (
         "",
         ("lane",),
         "1 while the lane or a destination of it is in mode monitor, which stops nothing; 0 while it is enforced.",
+        whole=True,
+    ),
+    Series(
+        "sekisho_lane_enforced_percent",
+        "gauge",
+        "",
+        ("lane",),
+        "How many of a hundred messages are enforced, on the lane or the destination of it with the fewest; 0 in mode "
+        "monitor.",
         whole=True,
     ),
     Series(

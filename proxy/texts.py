@@ -142,6 +142,7 @@ TEXTS: Mapping[str, Text] = {
     "mode.enforce": Text("enforced", "適用(enforce)"),
     "mode.monitor": Text("monitored only", "監視のみ(monitor)"),
     "mode.mixed": Text("partly monitored only", "一部は監視のみ"),
+    "mode.share": Text("enforced for {percent} %", "{percent} %のみ適用"),
     "page.lanes": Text("Lanes", "レーン"),
     "page.lane": Text("Lane", "レーン"),
     "page.state": Text("State", "状態"),
@@ -191,6 +192,8 @@ TEXTS: Mapping[str, Text] = {
     "verdict.redact": Text("redacted", "マスク"),
     "verdict.report": Text("forwarded, reported", "転送(記録のみ)"),
     "verdict.allow": Text("forwarded", "転送"),
+    "would.block": Text("would have been blocked", "適用時は遮断"),
+    "would.redact": Text("would have been redacted", "適用時はマスク"),
     "direction.request": Text("request", "リクエスト"),
     "direction.response": Text("response", "レスポンス"),
     # One violation.

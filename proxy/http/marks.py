@@ -5,6 +5,7 @@ The marks stand in the flow's metadata, so that the same gate works on the flows
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 
 from mitmproxy import http
@@ -16,6 +17,8 @@ _GAP = "sekisho.gap."
 _REFUSAL = "sekisho.refusal"
 _READABLE = "sekisho.readable"
 _PROBE = "sekisho.probe"
+_SHARE = "sekisho.share"
+_DRAW = random.SystemRandom()
 
 
 def set_passed(flow: http.HTTPFlow, direction: Direction) -> None:
@@ -64,6 +67,16 @@ def set_probe(flow: http.HTTPFlow, told: Callable[[bool], None]) -> None:
 def probe(flow: http.HTTPFlow) -> Callable[[bool], None] | None:
     """Whom to tell about the flow, if it is the self-probe's."""
     return flow.metadata.get(_PROBE)
+
+
+def enforced(flow: http.HTTPFlow, percent: int) -> bool:
+    """Whether the flow is in the share that is enforced: drawn once, for all of it, by nothing that a peer sends. The
+    self-probe always is."""
+    if percent >= 100 or _PROBE in flow.metadata:
+        return True
+    if _SHARE not in flow.metadata:
+        flow.metadata[_SHARE] = _DRAW.randrange(100)
+    return bool(flow.metadata[_SHARE] < percent)
 
 
 def set_readable(flow: http.HTTPFlow) -> None:

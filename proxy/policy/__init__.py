@@ -100,6 +100,7 @@ def _parts(document: Document, policy: Policy | None, context: dict[str, Any]) -
         admin=_made(Admin, {} if written is None else written, context),
         lane_names=frozenset(name for name in names if isinstance(name, str) and LANE_NAME.fullmatch(name)),
         own_recognizers=bool(at(document.value, ("recognizers",))),
+        mode=at(document.value, ("mode",)),
     )
 
 

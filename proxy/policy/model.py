@@ -56,6 +56,10 @@ _REDACTION = (
 _NUMBERS = "A redacted JSON number becomes a string, or stays a number as zero for sinks with a strict schema."
 _ACT_ON = "high acts on certain findings and reports doubtful ones; low acts on doubtful ones as well."
 _TOKENS = "deny makes a one-time payment token a violation too, for sinks that should not even hold tokens."
+_PERCENT = (
+    "How many of a hundred messages are enforced, picked at random; what the others hold is recorded and passes, as in "
+    "mode monitor."
+)
 _TEST_NUMBERS = "true reports published test card numbers instead of acting on them."
 _LIMITS = "What one message may cost. Beyond a limit its bytes count as uninspectable: on_gap decides."
 _BODY = (
@@ -70,6 +74,7 @@ _HEADER = "Largest header block of one message."
 _BODY_SECONDS = "Longest time a message body may take to arrive, in seconds."
 _CONNECTIONS = "Most client connections at a time."
 
+Percent = Annotated[int, Field(ge=0, le=100)]
 Depth = Annotated[int, Field(ge=1, le=32)]
 Ratio = Annotated[int, Field(ge=1, le=1_000_000)]
 Seconds = Annotated[float, Field(gt=0, le=60)]
@@ -118,6 +123,7 @@ class Defaults(_Strict):
     redaction_numbers: Numbers = Field("string", description=_NUMBERS)
     act_on: ActOn = Field("high", description=_ACT_ON)
     tokens: Tokens = Field("allow", description=_TOKENS)
+    percent: Percent = Field(100, description=_PERCENT)
 
 
 class Overrides(_Strict):
@@ -130,6 +136,7 @@ class Overrides(_Strict):
     redaction_numbers: Numbers | None = Field(None, description=_NUMBERS)
     act_on: ActOn | None = Field(None, description=_ACT_ON)
     tokens: Tokens | None = Field(None, description=_TOKENS)
+    percent: Percent | None = Field(None, description=_PERCENT)
     allow_test_numbers: bool | None = Field(None, description=_TEST_NUMBERS)
 
 

@@ -44,6 +44,8 @@ class Route:
     act_on: ActOn = "high"
     tokens: Tokens = "allow"
     allow_test_numbers: bool = False
+    percent: int = 100
+    """Messages that an enforced route judges as enforced, of a hundred. The others are treated as in monitor mode."""
     source: Source = "backend"
     limits: Limits = field(default_factory=Limits)
     header: int = 64 * 1024
@@ -125,6 +127,7 @@ def _route(policy: Policy, lane: Lane, role: Role, named: Overrides) -> Route:
         act_on=first("act_on"),
         tokens=first("tokens"),
         allow_test_numbers=first("allow_test_numbers", otherwise=False),
+        percent=first("percent"),
         source=lane.source,
         limits=Limits(
             body=limits.body,

@@ -16,7 +16,7 @@ from proxy.policy.text import Loc
 from proxy.policy.values import Address
 
 if TYPE_CHECKING:
-    from proxy.policy.model import Admin, Lane, Policy, Suppression
+    from proxy.policy.model import Admin, Destination, Lane, Policy, Suppression
 
 CLASH = "sekisho_clash"
 """The error type of a broken rule, where the model itself raises it."""
@@ -49,6 +49,8 @@ class Parts:
     lane_names: frozenset[str]
     """Also of lanes that could not be read."""
     own_recognizers: bool
+    mode: object = "enforce"
+    """As written: the policy's own."""
 
     @classmethod
     def of(cls, policy: Policy) -> Parts:
@@ -59,6 +61,7 @@ class Parts:
             admin=policy.admin,
             lane_names=frozenset(lane.name for lane in policy.lanes),
             own_recognizers=bool(policy.recognizers),
+            mode=policy.mode,
         )
 
 
@@ -136,6 +139,16 @@ def _passing_roles_do_not_redact(parts: Parts) -> Iterator[Clash]:
                 yield Clash(at, f"redact does not go with the role {target.role}", _NO_UNDO)
 
 
+def _monitored_lanes_have_no_share(parts: Parts) -> Iterator[Clash]:
+    for index, lane in parts.lanes.items():
+        named: list[tuple[Loc, Lane | Destination]] = [(("lanes", index), lane)]
+        named += [(("lanes", index, "destinations", number), row) for number, row in enumerate(lane.destinations)]
+        for loc, row in named:
+            if row.percent is not None and (row.mode or lane.mode or parts.mode) == "monitor":
+                hint = "percent says how much is enforced: set mode: enforce here, or remove it"
+                yield Clash((*loc, "percent"), "percent does not go with mode: monitor", hint, on_key=True)
+
+
 def _destinations_differ(parts: Parts) -> Iterator[Clash]:
     for index, lane in parts.lanes.items():
         seen: set[str] = set()
@@ -170,6 +183,7 @@ _RULES: tuple[Callable[[Parts], Iterator[Clash]], ...] = (
     _listeners_differ,
     _shape_fits_upstream,
     _passing_roles_do_not_redact,
+    _monitored_lanes_have_no_share,
     _destinations_differ,
     _suppressions_name_what_exists,
 )

@@ -17,7 +17,7 @@ from proxy.records.ledger import complain
 
 if TYPE_CHECKING:
     from proxy.metrics_sum import Counts
-    from proxy.policy import Policy
+    from proxy.policy import Lane, Policy
 
 ROWS: Mapping[str, tuple[str, ...]] = {
     "sekisho_messages_total": ("messages", "verdict"),
@@ -91,8 +91,7 @@ def figures(
     """The ``coverage`` of a record. Every lane of the policy is in it, also a silent one."""
     whole: dict[str, Any] = {"since": since, "lanes": {}, **_empty(OWN.values())}
     for lane in policy.lanes:
-        monitored = any(route.mode == "monitor" for _, route in lane.routes)
-        whole["lanes"][lane.name] = {"mode": "monitor" if monitored else "enforce", **_empty(ROWS.values())}
+        whole["lanes"][lane.name] = {"mode": _mode(lane), **_empty(ROWS.values())}
     for (lane_name, *path), value in sorted((read - before).items()):
         place = whole
         if lane_name:  # one that the policy has no longer may have had traffic until then
@@ -101,6 +100,14 @@ def figures(
             place = place.setdefault(step, {})
         place[path[-1]] = value
     return whole
+
+
+def _mode(lane: Lane) -> str:
+    """``monitor``, ``enforce``, or ``enforce 25 %``: the least that is in force for a destination of the lane."""
+    if any(route.mode == "monitor" for _, route in lane.routes):
+        return "monitor"
+    share = min((route.percent for _, route in lane.routes), default=100)
+    return "enforce" if share == 100 else f"enforce {share} %"
 
 
 def _empty(rows: Iterable[tuple[str, ...]]) -> dict[str, Any]:

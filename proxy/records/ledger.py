@@ -80,6 +80,8 @@ class Ledger:
             stretch = gap.end - gap.start or _size(message, part)
             unseen += stretch
             self._tell(self._meter.gap, message, gap.reason, stretch, forwarded, written)
+        if verdict.would is not None and action is not Action.BLOCK:
+            self._tell(self._meter.unenforced, message, verdict.would.value)
         self._tell(self._meter.message, message, done, max(0, _size(message) - unseen), seconds)
 
     def policy(self, policy: Policy, *, reloaded: bool = False) -> None:
@@ -107,6 +109,8 @@ class Ledger:
     def _count_failure(self, message: Message, action: Action, written: str) -> None:
         verdict = Action.BLOCK if action is Action.BLOCK else Action.REPORT
         self._meter.gap(message, "internal-error", _size(message), verdict.value, written)
+        if action is not Action.BLOCK:
+            self._meter.unenforced(message, Action.BLOCK.value)
         self._meter.message(message, action.value, 0, 0.0)
 
     def _tell(self, tell: Callable[..., None], *what: Any) -> None:

@@ -41,6 +41,8 @@ FIELDS: Mapping[str, str] = {
     "and against), verdict.",
     "gaps": "What could not be inspected: part, reason, start and end (bytes of the part).",
     "verdict": "What was done: allow, redact, block or report.",
+    "would": "Of what was forwarded: redact or block, if an enforced lane would have done that (mode monitor, "
+    "on_violation: report, the share that percent leaves).",
     "coverage": "Of a coverage record: what was counted since the last one, by lane.",
     "outcome": "Of a probe record: passed, or what went wrong with the lane's self-probe, from now on.",
     "traceparent": "The request's W3C trace context.",
@@ -66,14 +68,17 @@ def of_message(message: Message, verdict: Verdict, action: Action, policy: Polic
     more = (len(noted) - MOST, len(verdict.gaps) - MOST)
     gaps += [{"part": "", "reason": NOT_LISTED, "start": 0, "end": 0, "count": count} for count in more if count > 0]
     spans = [(row.finding.start, row.finding.end) for row, _ in noted if row.part == "path"]
-    return {**_about(message, kind, action, policy, quiet, spans=spans), "findings": findings, "gaps": gaps}
+    would = verdict.would.value if verdict.would is not None and action is not Action.BLOCK else ""
+    about = _about(message, kind, action, policy, quiet, spans=spans)
+    return {**about, "would": would, "findings": findings, "gaps": gaps}
 
 
 def of_failure(message: Message, where: str, action: Action, policy: Policy, quiet: Quiet) -> dict[str, Any]:
     """The record of a message that could not be judged because Sekisho itself failed at ``where``."""
     # Nobody knows what is in the path: whatever is not plainly harmless is hidden.
     about = _about(message, "failure", action, policy, quiet)
-    return {**about, "findings": [], "gaps": [{"part": "", "reason": where, "start": 0, "end": 0}]}
+    would = "" if action is Action.BLOCK else Action.BLOCK.value
+    return {**about, "would": would, "findings": [], "gaps": [{"part": "", "reason": where, "start": 0, "end": 0}]}
 
 
 def of_sidecar(kind: str, policy: Policy, **own: Any) -> dict[str, Any]:
@@ -108,6 +113,7 @@ def _about(
         "path": scrub.scrub_path(message.path, spans, quiet),
         "status": message.status,
         "verdict": action.value,
+        "would": "",
         "coverage": {},
         "outcome": "",
         "traceparent": scrub.scrub_traceparent(message.traceparent, quiet),

@@ -318,3 +318,39 @@ async def test_a_head_is_asked_about_where_it_can_be_refused(made, row, mode, as
     await settle(gate.head(found, lane))
     assert marks.take_passed(found, "request")
     assert [message.moving for message in guard.asked] == [True] * asked
+
+
+@pytest.mark.parametrize(("percent", "passes"), [(0, True), (100, False)])
+async def test_a_share_that_is_not_enforced_is_treated_as_in_monitor_mode(made, percent, passes):
+    """The request, its response, a piece of either, and what Sekisho itself fails at."""
+    gate, guard, lane = made({"percent": percent, "on_violation": "block"})
+    found = flow(NUMBER)
+    await settle(gate.request(found, lane))
+    assert marks.passed(found, "request") is passes
+    found = answered(flow(b"clean"), NUMBER)
+    await settle(gate.response(found, lane))
+    assert marks.passed(found, "response") is passes
+    found = flow(b"clean")
+    gate.broken(found, lane, "request", "plane")
+    assert marks.passed(found, "request") is passes
+    assert {message.route.mode for message in guard.asked} == {"monitor" if passes else "enforce"}
+
+
+async def test_a_flow_is_enforced_in_both_directions_or_in_neither(made):
+    gate, guard, lane = made({"percent": 50})
+    modes = []
+    for _ in range(64):
+        guard.asked.clear()
+        found = answered(flow(b"clean"))
+        await settle(gate.request(found, lane))
+        await settle(gate.response(found, lane))
+        (mode,) = {message.route.mode for message in guard.asked}
+        modes.append(mode)
+    assert set(modes) == {"enforce", "monitor"}
+
+
+async def test_a_share_does_not_open_the_way_to_unlisted_hosts(made):
+    gate, _, lane = made({**FORWARD, "percent": 0})
+    found = flow(b"clean", host="other.example")
+    await settle(gate.request(found, lane))
+    assert not marks.passed(found, "request")

@@ -39,10 +39,14 @@ def test_each_lane_and_each_destination_has_a_row():
     assert summary(policy(LANE, FORWARD | {"destinations": destinations})) == (
         Row("logs", "127.0.0.1:1", "http://loki:80", "", "logging", "enforce", "block", "block"),
         Row("egress", "127.0.0.1:2", "forward", "*.mul-pay.jp", "payment-gateway", "enforce", "block", "block"),
-        Row("egress", "127.0.0.1:2", "forward", "a.jp", "logging", "monitor", "redact (last4)", "block"),
-        Row("egress", "127.0.0.1:2", "forward", "b.jp", "logging", "monitor", "redact (last4)", "block"),
+        Row("egress", "127.0.0.1:2", "forward", "a.jp", "logging", "monitor", "redact (last4)", "block", 0),
+        Row("egress", "127.0.0.1:2", "forward", "b.jp", "logging", "monitor", "redact (last4)", "block", 0),
         Row("egress", "127.0.0.1:2", "forward", "all others", "", "", "refused", ""),
     )
+
+
+def test_the_share_that_is_enforced_is_shown():
+    assert [row.percent for row in summary(policy(LANE | {"percent": 25}))] == [25]
 
 
 def test_unlisted_hosts_that_pass_have_a_row():
@@ -81,6 +85,16 @@ def suppression(until: date) -> dict:
             policy(FORWARD | {"destinations": ({"hosts": ("a",), "role": "logging", "mode": "monitor"},)}),
             'lane "egress" is in mode monitor: card data is recorded and passes',
             id="monitor-destination",
+        ),
+        pytest.param(
+            policy(LANE | {"percent": 25}),
+            'lane "logs" enforces 25 of a hundred messages: card data in the others passes',
+            id="percent",
+        ),
+        pytest.param(
+            policy(LANE, defaults={"percent": 0}),
+            "0 of a hundred messages are enforced: card data in the others passes",
+            id="percent-default",
         ),
         pytest.param(
             policy(LANE | {"allow_test_numbers": True}),

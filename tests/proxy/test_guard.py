@@ -103,6 +103,22 @@ def test_monitor_mode_forwards_and_records(bench):
     decision = bench.guard.check(message(LEAK, mode="monitor"))
     assert (decision.action, decision.id) == (Action.REPORT, bench.audit.events[0]["id"])
     assert bench.meter.named("violation")[0][4] == "report"
+    assert bench.meter.named("unenforced") == [("app-logs", "block")]
+    assert bench.audit.events[0]["would"] == "block"
+
+
+def test_what_passes_and_would_pass_is_not_counted_as_unenforced(bench):
+    bench.guard.check(message(CLEAN, mode="monitor"))
+    bench.guard.check(message(LEAK))
+    assert bench.meter.named("unenforced") == []
+    assert [event["would"] for event in bench.audit.events] == [""]
+
+
+def test_a_failure_that_passes_would_have_been_refused(bench):
+    bench.guard.failed(message(LEAK, mode="monitor"), "timeout")
+    bench.guard.failed(message(LEAK), "timeout")
+    assert bench.meter.named("unenforced") == [("app-logs", "block")]
+    assert [event["would"] for event in bench.audit.events] == ["block", ""]
 
 
 @pytest.mark.parametrize(("on_gap", "action"), [("block", Action.BLOCK), ("report", Action.REPORT)])

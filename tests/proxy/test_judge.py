@@ -130,6 +130,27 @@ def test_monitor_alters_and_refuses_nothing_and_says_everything(on_violation, on
     assert (made.violations, made.reported, made.gaps) == (enforced.violations, enforced.reported, enforced.gaps)
 
 
+@pytest.mark.parametrize(("on_violation", "on_gap", "findings", "gaps", "action"), ACTIONS)
+@pytest.mark.parametrize("mode", ["enforce", "monitor"])
+def test_what_an_enforced_lane_would_have_done_is_told_of_what_passes(
+    mode, on_violation, on_gap, findings, gaps, action
+):
+    """Of a lane that only reports: what one that blocks would have done."""
+    made = verdict(*findings, gaps=gaps, mode=mode, on_violation=on_violation, on_gap=on_gap)
+    if mode == "enforce" and action is not Action.REPORT:
+        assert made.would is None
+    else:
+        stricter = "block" if on_violation == "report" else on_violation
+        then = verdict(*findings, gaps=gaps, on_violation=stricter, on_gap=on_gap).action
+        assert made.would is (then if then in (Action.BLOCK, Action.REDACT) else None)
+
+
+def test_a_lane_that_reports_would_have_blocked():
+    assert verdict(PAN, on_violation="report").would is Action.BLOCK
+    assert verdict(LOW, on_violation="report").would is None
+    assert verdict(PAN, on_violation="redact", mode="monitor").would is Action.REDACT
+
+
 @pytest.mark.parametrize(
     ("found", "route", "heap"),
     [

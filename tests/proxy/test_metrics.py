@@ -15,8 +15,9 @@ from proxy.policy.routes import Route
 from proxy.series import SERIES
 
 
-def lane(name: str, *modes: str) -> SimpleNamespace:
-    routes = tuple((f"host-{index}", Route(name, "logging", mode=mode)) for index, mode in enumerate(modes))
+def lane(name: str, *modes: str, percent: int = 100) -> SimpleNamespace:
+    made = [Route(name, "logging", mode=mode, percent=percent) for mode in modes]
+    routes = tuple((f"host-{index}", route) for index, route in enumerate(made))
     return SimpleNamespace(name=name, routes=routes)
 
 
@@ -85,6 +86,24 @@ def test_a_lane_that_is_only_watched_in_part_is_monitored(meter, modes, value):
     meter.policy(policy(lane("egress", *modes)))
     got = {name: number for name, number in samples(meter).items() if name.startswith("sekisho_lane_monitored")}
     assert got == {'sekisho_lane_monitored{lane="egress"}': value}
+
+
+@pytest.mark.parametrize(
+    ("modes", "percent", "value"),
+    [(["enforce"], 25, 25), (["enforce", "monitor"], 25, 0), (["enforce"], 100, 100), ([], 25, 100)],
+)
+def test_the_least_share_of_a_lane_that_is_enforced(meter, modes, percent, value):
+    meter.policy(policy(lane("egress", *modes, percent=percent)))
+    got = {name: number for name, number in samples(meter).items() if name.startswith("sekisho_lane_enforced")}
+    assert got == {'sekisho_lane_enforced_percent{lane="egress"}': value}
+
+
+def test_what_was_not_enforced(meter):
+    meter.unenforced(MESSAGE, "redact")
+    meter.unenforced(MESSAGE, "a typo")
+    got = samples(meter)
+    assert got['sekisho_unenforced_total{lane="app-logs",would="redact"}'] == 1
+    assert got['sekisho_unenforced_total{lane="app-logs",would="other"}'] == 1
 
 
 def suppression(until: date, entity: str = "PAN") -> SimpleNamespace:

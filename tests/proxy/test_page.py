@@ -399,7 +399,7 @@ def test_every_text_is_used():
     used = "".join(
         path.read_text() for path in (*ASSETS.iterdir(), *ASSETS.parent.glob("*.py")) if path.name != "texts.py"
     )
-    composed = ("fix", "why", "entity", "verdict", "mode", "state", "probe", "confidence", "direction", "kind")
+    composed = ("fix", "why", "entity", "verdict", "would", "mode", "state", "probe", "confidence", "direction", "kind")
     columns = ("lane", "state", "mode", "probe", "inspected", "uninspected", "gaps", "covered", "time", "kind", "what")
     columns = {f"page.{name}" for name in (*columns, "where", "done")}
     spare = {name for name in TEXTS if name not in used and name.partition(".")[0] not in composed}

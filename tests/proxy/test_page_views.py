@@ -13,7 +13,7 @@ from proxy.gmo.review import CALLS_TOKEN_ENDPOINT
 from proxy.judge import KINDS, Verdict, Violation
 from proxy.message import Action
 from proxy.page_views import Filter, advised, detail, lanes, percent, row, size, suppression
-from proxy.policy.model import Suppression
+from proxy.policy.model import Policy, Suppression
 from proxy.records.record import of_failure, of_message
 from proxy.texts import say
 from tests.proxy.guard_parts import LEAK, FakeInspector, finding, message
@@ -111,6 +111,10 @@ ROWS = {
         record(1, *(found(entity=f"OWN_{number}") for number in range(6)), verdict="report"),
         ("OWN_0, OWN_1, OWN_2, and 3 more", "body $.card.number (and 5 more)", "forwarded, reported"),
     ),
+    "a lane that only watches": (
+        record(1, found(), verdict="report", would="redact"),
+        ("card number", "body $.card.number", "forwarded, reported (would have been redacted)"),
+    ),
     "a header": (record(1, found("", part="header:x-debug")), ("card number", "header:x-debug", "blocked")),
     "a gap": (
         record(1, kind="gap", gaps=[{"part": "body", "reason": "truncated-gzip", "start": 0, "end": 9}]),
@@ -203,3 +207,10 @@ def test_detail(tmp_path):
     assert shown["findings"][0]["why"][-1] == "チェックディジット(Luhn)が正しい"
     assert json.loads(shown["json"]) == shown["record"]
     assert "カード情報ではない理由" in shown["suppression"]
+
+
+def test_a_lane_that_is_enforced_in_part_says_how_much():
+    lane = {"name": "logs", "listen": "127.0.0.1:1", "upstream": "http://loki", "role": "logging", "percent": 25}
+    document = {"version": 1, "policy_id": "p", "audit": {"fingerprint_key_file": "k"}, "lanes": (lane,)}
+    (shown,) = lanes(Policy.model_validate(document), Readiness(), {}, "en")
+    assert (shown.mode, shown.is_enforced) == ("enforced for 25 %", False)

@@ -80,6 +80,7 @@ SEARCH_ARCHIVE = {"job": "sekisho", "lane": "search", "reason": "archive"}
 READ = f'sekisho_inspected_bytes_total{{{BOTH},lane="search",direction="request"}}'
 UNREAD = f'sekisho_uninspected_bytes_total{{{BOTH},lane="search",direction="request",reason="archive"}}'
 SEARCH = {"job": "sekisho", "lane": "search"}
+SHARE = f'sekisho_lane_enforced_percent{{{BOTH},lane="gmo"}}'
 MONITORED = f'sekisho_lane_monitored{{{BOTH},lane="gmo"}}'
 REQUESTS = f'sekisho_messages_total{{{BOTH},lane="gmo",role="payment-gateway",direction="request",protocol="http",verdict="allow"}}'
 GMO = {"job": "sekisho", "lane": "gmo"}
@@ -144,7 +145,19 @@ COVERAGE = [
     ),
     Case("SekishoMonitorMode", "left-on", {MONITORED: "0x10 1x90"}, {60: [], 75: [ONE | {"lane": "gmo"}]}),
     Case("SekishoMonitorMode", "for-a-while", {MONITORED: "0x10 1x50 0x60"}, {60: [], 75: [], 110: []}),
-    Case("SekishoMonitorMode", "enforced", {MONITORED: "0x120"}, {110: []}),
+    Case("SekishoMonitorMode", "enforced", {MONITORED: "0x120", SHARE: "100x120"}, {110: []}),
+    Case(
+        "SekishoMonitorMode",
+        "in-part",
+        {MONITORED: "0x100", SHARE: "100x10 25x90"},
+        {60: [], 75: [ONE | {"lane": "gmo"}]},
+    ),
+    Case(
+        "SekishoMonitorMode",
+        "once-for-both",
+        {MONITORED: "0x10 1x90", SHARE: "100x10 0x90"},
+        {75: [ONE | {"lane": "gmo"}]},
+    ),
     Case(
         "SekishoSuppressionExpires",
         "six-days-left-then-none",

@@ -104,3 +104,31 @@ def test_limit_codings_adds_nothing():
     headers = http.Headers([])
     marks.limit_codings(headers)
     assert headers.fields == ()
+
+
+def test_the_share_is_drawn_once_for_a_flow(flow):
+    """Whatever the policy then asks for, it is asked of the same draw."""
+    (where,) = [
+        percent for percent in range(100) if not marks.enforced(flow, percent) and marks.enforced(flow, percent + 1)
+    ]
+    assert all(marks.enforced(flow, percent) is (percent > where) for percent in range(101))
+
+
+def test_all_and_nothing_are_no_matter_of_chance(flow):
+    for _ in range(300):
+        flow.metadata.clear()
+        assert marks.enforced(flow, 100)
+        assert not marks.enforced(flow, 0)
+
+
+def test_a_share_is_about_as_large_as_it_says(flow):
+    enforced = 0
+    for _ in range(2000):
+        flow.metadata.clear()
+        enforced += marks.enforced(flow, 25)
+    assert 300 < enforced < 700
+
+
+def test_the_self_probe_is_always_enforced(flow):
+    marks.set_probe(flow, lambda _found: None)
+    assert marks.enforced(flow, 0)

@@ -28,6 +28,7 @@ def test_the_least_policy_has_safe_defaults():
         "redaction_numbers": "string",
         "act_on": "high",
         "tokens": "allow",
+        "percent": 100,
     }
 
 

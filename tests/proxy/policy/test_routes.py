@@ -51,6 +51,7 @@ OTHER = {
     "redaction_numbers": "zero",
     "act_on": "low",
     "tokens": "deny",
+    "percent": 25,
 }
 
 

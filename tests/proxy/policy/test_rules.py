@@ -18,13 +18,14 @@ def forward(*destinations: dict, **keys) -> Lane:
     return lane(upstream="forward", destinations=destinations, **keys)
 
 
-def found(*lanes: Lane, suppress=(), admin="127.0.0.1:9464", own_recognizers=False) -> list[tuple]:
+def found(*lanes: Lane, suppress=(), admin="127.0.0.1:9464", own_recognizers=False, mode="enforce") -> list[tuple]:
     parts = Parts(
         lanes=dict(enumerate(lanes)),
         suppress=dict(enumerate(suppress)),
         admin=Admin.model_validate({"listen": admin}),
         lane_names=frozenset(one.name for one in lanes),
         own_recognizers=own_recognizers,
+        mode=mode,
     )
     rows = list(clashes(parts))
     assert all(row.hint for row in rows)
@@ -116,6 +117,26 @@ def test_what_does_not_go_together(broken, loc, why):
 )
 def test_what_goes_together(good):
     assert found(good) == []
+
+
+@pytest.mark.parametrize(
+    ("mode", "one", "loc"),
+    [
+        ("monitor", lane(role="logging", percent=10), ("percent",)),
+        ("monitor", lane(role="logging", percent=10, mode="enforce"), None),
+        ("enforce", lane(role="logging", percent=10), None),
+        ("enforce", lane(role="logging", percent=10, mode="monitor"), ("percent",)),
+        (
+            "enforce",
+            forward({"hosts": ("a",), "role": "logging", "percent": 1}, mode="monitor"),
+            ("destinations", 0, "percent"),
+        ),
+        ("monitor", forward({"hosts": ("a",), "role": "logging", "percent": 1, "mode": "enforce"}), None),
+    ],
+)
+def test_a_share_is_of_what_is_enforced(mode, one, loc):
+    expected = [(("lanes", 0, *loc), "percent does not go with mode: monitor")] if loc else []
+    assert found(one, mode=mode) == expected
 
 
 def row(**keys) -> Suppression:

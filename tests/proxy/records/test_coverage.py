@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 
 import pytest
 
 from proxy.metrics import PrometheusMeter
 from proxy.metrics_sum import added, counted, lasting
+from proxy.policy import Policy
 from proxy.records.audit import AuditError
 from proxy.records.coverage import OWN, ROWS, Coverage, figures, tally
 from proxy.series import SERIES
@@ -150,3 +152,15 @@ async def test_it_is_written_again_and_again(notes, monkeypatch):
     with pytest.raises(asyncio.CancelledError):
         await Coverage(notes).run(write)
     assert (waits, written) == ([3600] * 3, [1, 2])
+
+
+@pytest.mark.parametrize(
+    ("lane", "mode"),
+    [({"percent": 25}, "enforce 25 %"), ({"percent": 100}, "enforce"), ({"mode": "monitor"}, "monitor")],
+)
+def test_what_was_in_force_on_a_lane_is_told(lane, mode):
+    row = {"name": "logs", "listen": "127.0.0.1:1", "upstream": "http://loki", "role": "logging", **lane}
+    rules = Policy.model_validate(
+        {"version": 1, "policy_id": "p", "audit": {"fingerprint_key_file": "k"}, "lanes": (row,)}
+    )
+    assert figures(Counter(), Counter(), "", rules)["lanes"]["logs"]["mode"] == mode

@@ -140,3 +140,9 @@ def test_only_a_route_that_says_so_monitors():
     assert monitors(message(mode="monitor"))
     assert not monitors(message(mode="enforce"))
     assert not monitors(None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("action", "counted"), [(Action.REPORT, [("app-logs", "redact")]), (Action.BLOCK, [])])
+def test_what_was_not_enforced_is_counted_unless_it_was_refused_after_all(ledger, meter, action, counted):
+    ledger.count(message(LEAK), Verdict(Action.REPORT, violations=(FOUND,), would=Action.REDACT), action, "id", 0.1)
+    assert meter.named("unenforced") == counted

@@ -42,6 +42,7 @@ def test_a_violation_is_recorded_in_full():
         "path": "/loki/api/v1/push",
         "status": 0,
         "verdict": "block",
+        "would": "",
         "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
         "request_id": "req-77",
         "coverage": {},
