@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 
+from proxy.metrics_recording import RecordingMeter
 from proxy.metrics_sum import Counts, Summed
 from proxy.series import BOUNDS, OTHER, SERIES, STAGES, Series, gap_reason
 
@@ -60,6 +61,12 @@ class Meter(Protocol):
 
     def upstream_error(self, lane: str, reason: str) -> None:
         """The upstream failed; ``reason`` is one of ``proxy.series.UPSTREAM_REASONS``."""
+
+    def bypass(self, lane: str, kind: str, new: int) -> None:
+        """Something goes around the lane, or all lanes (""): ``new`` more than before, of ``proxy.series.WAYS``."""
+
+    def watched(self) -> None:
+        """The socket table has been looked through."""
 
     def policy(self, policy: Policy) -> None:
         """``policy`` is in force from now on."""
@@ -145,6 +152,10 @@ class PrometheusMeter:
         self._probe = self._family(Gauge, "sekisho_probe_success")
         self._probed = self._family(Gauge, "sekisho_probe_timestamp_seconds")
         self._probes = self._family(Counter, "sekisho_probes_total")
+        self._bypasses = self._family(Counter, "sekisho_bypass_total")
+        self._bypassed = self._family(Gauge, "sekisho_bypass_timestamp_seconds")
+        self._watched = self._family(Gauge, "sekisho_bypass_watch_timestamp_seconds")
+        self._heard = self._family(Gauge, "sekisho_lane_last_message_timestamp_seconds")
         self._family(Gauge, "sekisho_build_info").child(version, platform.python_version()).set(1)
         ProcessCollector(registry=self.registry)
         self._start_at_zero()
@@ -174,6 +185,7 @@ class PrometheusMeter:
         if inspected:
             self._inspected.child(lane, direction).inc(inspected)
         self._inspect.child(lane).observe(seconds)
+        self._heard.child(lane).set_to_current_time()
 
     def violation(self, message: Message, kind: str, finding: Finding, verdict: str, record: str) -> None:
         route = message.route
@@ -214,6 +226,13 @@ class PrometheusMeter:
 
     def upstream_error(self, lane: str, reason: str) -> None:
         self._upstream.child(lane, reason).inc()
+
+    def bypass(self, lane: str, kind: str, new: int) -> None:
+        self._bypasses.child(lane, kind).inc(new)
+        self._bypassed.child(lane, kind).set_to_current_time()
+
+    def watched(self) -> None:
+        self._watched.child().set_to_current_time()
 
     def policy(self, policy: Policy) -> None:
         """Also makes the policy's lanes known: call it before the first message."""
@@ -256,59 +275,3 @@ def _end_of(day: date) -> float:
 
 def _exemplar(record: str) -> dict[str, str] | None:
     return {"audit_id": record} if record else None
-
-
-class RecordingMeter:
-    """A meter for tests: every call as a tuple of the method's name and what it was told, in order."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[str, ...]] = []
-        self.seconds: list[float] = []
-
-    def named(self, name: str) -> list[tuple[str, ...]]:
-        """The calls of one method, without its name."""
-        return [call[1:] for call in self.calls if call[0] == name]
-
-    def message(self, message: Message, verdict: str, inspected: int, seconds: float) -> None:
-        self.seconds.append(seconds)
-        self.calls.append(("message", message.route.lane, message.direction, verdict, str(inspected)))
-
-    def violation(self, message: Message, kind: str, finding: Finding, verdict: str, record: str) -> None:
-        self.calls.append(("violation", message.route.lane, kind, finding.entity, finding.confidence, verdict, record))
-
-    def suppressed(self, message: Message, finding: Finding) -> None:
-        self.calls.append(("suppressed", message.route.lane, finding.entity))
-
-    def gap(self, message: Message, reason: str, size: int, verdict: str, record: str) -> None:
-        self.calls.append(("gap", message.route.lane, reason, str(size), verdict, record))
-
-    def unenforced(self, message: Message, would: str) -> None:
-        self.calls.append(("unenforced", message.route.lane, would))
-
-    def internal_error(self, where: str) -> None:
-        self.calls.append(("internal_error", where))
-
-    def audit_error(self) -> None:
-        self.calls.append(("audit_error",))
-
-    def probe(self, lane: str, timestamp: float, *, success: bool) -> None:
-        self.calls.append(("probe", lane, "passed" if success else "failed"))
-
-    def added_latency(self, lane: str, seconds: float) -> None:
-        self.seconds.append(seconds)
-        self.calls.append(("added_latency", lane))
-
-    def connections(self, lane: str, change: int) -> None:
-        self.calls.append(("connections", lane, str(change)))
-
-    def refused(self, lane: str, reason: str) -> None:
-        self.calls.append(("refused", lane, reason))
-
-    def upstream_error(self, lane: str, reason: str) -> None:
-        self.calls.append(("upstream_error", lane, reason))
-
-    def policy(self, policy: Policy) -> None:
-        self.calls.append(("policy", policy.policy_id, policy.mode))
-
-    def policy_reload(self, result: str) -> None:
-        self.calls.append(("policy_reload", result))

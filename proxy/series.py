@@ -59,6 +59,10 @@ STAGES = frozenset(
 )
 """Where in Sekisho something can fail: the guard's steps, the planes', and ``process``: a worker process has died."""
 
+WAYS = frozenset({"direct", "egress", "quic", "silent"})
+"""Around Sekisho: straight to a lane's upstream; to an address of the internet that no lane leads to; over QUIC, which
+no lane speaks; and nobody knows how, but a lane that used to talk does not, while others do."""
+
 BOUNDS: Mapping[str, Mapping[str, frozenset[str]]] = {
     "": {
         "role": frozenset({"logging", "storage", "payment-gateway", "shop", "external"}),
@@ -82,6 +86,8 @@ BOUNDS: Mapping[str, Mapping[str, frozenset[str]]] = {
     "sekisho_internal_errors_total": {"where": STAGES},
     "sekisho_unenforced_total": {"would": frozenset({"block", "redact"})},
     "sekisho_policy_reloads_total": {"result": frozenset({"ok", "error"})},
+    "sekisho_bypass_total": {"kind": WAYS},
+    "sekisho_bypass_timestamp_seconds": {"kind": WAYS},
     "sekisho_probes_total": {"result": frozenset({"passed", "failed"})},
 }
 """Allowed values by series and label; ``""`` holds those that mean the same everywhere. Lanes and team entities come
@@ -253,13 +259,7 @@ SERIES: tuple[Series, ...] = (
         "Policy files read after the start; result error means the former policy stays in force.",
         whole=True,
     ),
-    Series(
-        "sekisho_audit_errors_total",
-        "counter",
-        "errors",
-        (),
-        "Audit records that could not be written.",
-    ),
+    Series("sekisho_audit_errors_total", "counter", "errors", (), "Audit records that could not be written."),
     Series(
         "sekisho_probe_success",
         "gauge",
@@ -282,6 +282,34 @@ SERIES: tuple[Series, ...] = (
         "probes",
         ("lane", "result"),
         "Self-probes that have ended, by result: passed or failed.",
+    ),
+    Series(
+        "sekisho_bypass_total",
+        "counter",
+        "connections",
+        ("lane", "kind"),
+        "Connections seen that go around Sekisho, and lanes that fell silent while others were busy, by kind.",
+    ),
+    Series(
+        "sekisho_bypass_timestamp_seconds",
+        "gauge",
+        "seconds",
+        ("lane", "kind"),
+        "When such a connection was last seen open, or when the lane was last found silent, in Unix time.",
+    ),
+    Series(
+        "sekisho_bypass_watch_timestamp_seconds",
+        "gauge",
+        "seconds",
+        (),
+        "When the socket table was last looked through, in Unix time; 0 if never.",
+    ),
+    Series(
+        "sekisho_lane_last_message_timestamp_seconds",
+        "gauge",
+        "seconds",
+        ("lane",),
+        "When the lane's last request or response was judged, in Unix time.",
     ),
     Series("sekisho_build_info", "gauge", "", ("version", "python"), "The running program; always 1.", whole=True),
 )

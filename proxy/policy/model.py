@@ -9,9 +9,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import BaseModel, Field, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
 
+from proxy.policy.bypass import Bypass
 from proxy.policy.errors import Mark
 from proxy.policy.routes import (
     ActOn,
@@ -29,6 +30,7 @@ from proxy.policy.routes import (
 )
 from proxy.policy.rules import CLASH, Parts, clashes
 from proxy.policy.values import (
+    STRICT,
     Address,
     Day,
     Entity,
@@ -83,9 +85,7 @@ Connections = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 class _Strict(BaseModel):
-    """Unknown keys and wrong types are refused, values never change, and an error never shows its input."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = STRICT
 
 
 class Limits(_Strict):
@@ -275,6 +275,7 @@ class Policy(_Strict):
     policy_id: PolicyId = Field(description="Free text that names this policy on every record and metric.")
     mode: Mode = Field("enforce", description=_MODE)
     admin: Admin = Field(Admin.model_construct(), description="The admin server.")
+    bypass: Bypass = Field(Bypass.model_construct(), description="The watch for connections that go around Sekisho.")
     audit: Audit = Field(description="The audit file and the key of fingerprints.")
     defaults: Defaults = Field(Defaults.model_construct(), description="Settings of lanes that do not say otherwise.")
     lanes: tuple[Lane, ...] = Field(

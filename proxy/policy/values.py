@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import PlainSerializer, PlainValidator, ValidationInfo, WithJsonSchema
+from pydantic import ConfigDict, PlainSerializer, PlainValidator, ValidationInfo, WithJsonSchema
 
 from proxy.policy.errors import has_long_number, refusal, show
 
@@ -36,6 +36,9 @@ _UNITS = {
 LATER_SCHEMES = ("transparent", "postgresql", "mysql", "redis", "syslog", "syslog+udp", "syslog+tcp", "tcp", "grpc")
 """Upstreams the policy format knows and this version does not carry."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+
+STRICT = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
+"""Of every part of a policy: unknown keys and wrong types are refused, values never change, errors show no input."""
 
 UpstreamKind = Literal["http", "https", "forward"]
 

@@ -74,7 +74,7 @@ def test_check_of_a_bad_policy_names_every_place(run, policy):
     assert (
         err
         == """\
-sekisho.yaml:7:1: unknown key "mod" (did you mean "mode"? allowed: mode, admin, defaults, suppress, recognizers)
+sekisho.yaml:7:1: unknown key "mod" (did you mean "mode"? allowed: mode, admin, bypass, defaults, suppress, recognizers)
 sekisho.yaml:8:17: "depth" must be 1 or more (Most decoders on top of one another, like gzip in base64 in JSON.)
 2 errors: the policy is not used
 """

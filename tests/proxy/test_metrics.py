@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from detectors.model import Finding
 from proxy.message import Message, Part
-from proxy.metrics import Meter, PrometheusMeter, RecordingMeter
+from proxy.metrics import PrometheusMeter
 from proxy.policy.routes import Route
 from proxy.series import SERIES
 
@@ -76,6 +76,27 @@ def test_when_a_violation_was_last_seen(meter, monkeypatch):
         monkeypatch.setattr("time.time", lambda now=now: now)
         meter.violation(MESSAGE, "retention", FINDING, "block", "some-id")
         assert samples(meter)[name] == now
+
+
+def test_when_a_lane_was_last_heard_of(meter, monkeypatch):
+    for now in (1_800_000_000.5, 1_800_000_060.5):
+        monkeypatch.setattr("time.time", lambda now=now: now)
+        meter.message(MESSAGE, "block", 10, 0.00003)
+        assert samples(meter)['sekisho_lane_last_message_timestamp_seconds{lane="app-logs"}'] == now
+
+
+def test_what_goes_around(meter, monkeypatch):
+    monkeypatch.setattr("time.time", lambda: 1_800_000_000.5)
+    meter.bypass("gmo", "direct", 2)
+    monkeypatch.setattr("time.time", lambda: 1_800_000_002.5)
+    meter.bypass("gmo", "direct", 0)
+    meter.bypass("", "egress", 1)
+    meter.watched()
+    got = samples(meter)
+    assert got['sekisho_bypass_total{kind="direct",lane="gmo"}'] == 2
+    assert got['sekisho_bypass_total{kind="egress",lane="other"}'] == 1
+    assert got['sekisho_bypass_timestamp_seconds{kind="direct",lane="gmo"}'] == 1_800_000_002.5
+    assert got["sekisho_bypass_watch_timestamp_seconds{}"] == 1_800_000_002.5
 
 
 @pytest.mark.parametrize(
@@ -276,33 +297,3 @@ def test_two_meters_share_nothing():
     one.audit_error()
     assert samples(one)["sekisho_audit_errors_total{}"] == 1
     assert samples(other)["sekisho_audit_errors_total{}"] == 0
-
-
-def test_the_double_records_every_call():
-    meter: Meter = RecordingMeter()
-    meter.message(MESSAGE, "allow", 10, 0.5)
-    meter.violation(MESSAGE, "retention", FINDING, "block", "id")
-    meter.suppressed(MESSAGE, FINDING)
-    meter.gap(MESSAGE, "body", 3, "report", "id")
-    meter.internal_error("inspect")
-    meter.audit_error()
-    meter.added_latency("gmo", 0.25)
-    meter.connections("gmo", -1)
-    meter.upstream_error("gmo", "tls")
-    meter.policy(POLICY)
-    meter.policy_reload("ok")
-    assert meter.calls == [
-        ("message", "app-logs", "request", "allow", "10"),
-        ("violation", "app-logs", "retention", "PAN", "high", "block", "id"),
-        ("suppressed", "app-logs", "PAN"),
-        ("gap", "app-logs", "body", "3", "report", "id"),
-        ("internal_error", "inspect"),
-        ("audit_error",),
-        ("added_latency", "gmo"),
-        ("connections", "gmo", "-1"),
-        ("upstream_error", "gmo", "tls"),
-        ("policy", "shop-2026", "enforce"),
-        ("policy_reload", "ok"),
-    ]
-    assert meter.seconds == [0.5, 0.25]
-    assert meter.named("gap") == [("app-logs", "body", "3", "report", "id")]

@@ -32,13 +32,13 @@ def said(text: str) -> list[tuple[int, int, str]]:
         pytest.param(
             "lane: []",
             1,
-            'unknown key "lane" (allowed: mode, admin, defaults, suppress, recognizers, limits)',
+            'unknown key "lane" (allowed: mode, admin, bypass, defaults, suppress, recognizers, limits)',
             id="key-near-one-that-is-written",
         ),
         pytest.param(
             "limit: {}",
             1,
-            'unknown key "limit" (did you mean "limits"? allowed: mode, admin, defaults, suppress, recognizers, limits)',
+            'unknown key "limit" (did you mean "limits"? allowed: mode, admin, bypass, defaults, suppress, recognizers, limits)',
             id="unknown-key",
         ),
         pytest.param(
@@ -207,5 +207,5 @@ def test_a_file_of_nothing_but_errors_is_explained_in_time():
     assert rows[2999] == (
         3005,
         1,
-        'unknown key "k2999" (allowed: mode, admin, defaults, suppress, recognizers, limits)',
+        'unknown key "k2999" (allowed: mode, admin, bypass, defaults, suppress, recognizers, limits)',
     )
