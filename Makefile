@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # One virtual environment: two pips at work in it at once (make -j) would break it.
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help dashboards demo run test lint format types bench bench-inspect soak score fuzz check clean
+.PHONY: help dashboards demo run test lint format types bench bench-inspect soak score fuzz check clean lock image-proof
 
 help:
 	@echo "make demo     the whole story on this machine, in one minute (MODE=monitor: the same without enforcement)"
@@ -26,6 +26,7 @@ help:
 	@echo "make bench-inspect   what an inspection costs, beside others and at its worst"
 	@echo "make fuzz     the detectors' properties with EXAMPLES=2000 fresh examples, then SECONDS_OF_FUZZ=60 of atheris"
 	@echo "make dashboards  the Grafana dashboards, from their code"
+	@echo "make lock     the image's Python packages, by version and hash      make image-proof   the image, without an engine"
 	@echo "make score    recall and false alarms of the detectors, by group, beside Presidio's and a plain regex's"
 
 demo: $(VENV)/.runtime
@@ -72,6 +73,19 @@ dashboards: $(VENV)/.test
 
 score: $(VENV)/.test
 	@$(BIN)/python -m tests.corpus.score
+
+# The image's Python packages: the newest that pyproject.toml allows for the Python of the Dockerfile's base, with hashes.
+LOCK = $(BIN)/uv pip compile --quiet --upgrade --python-version 3.13 --python-platform linux --generate-hashes \
+    --no-annotate --custom-compile-command "make lock"
+BUILD_REQUIRES = import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")
+lock: $(VENV)/.runtime
+	@test -x $(BIN)/uv || $(PIP) uv
+	@$(LOCK) --override deploy/docker/left-out.txt pyproject.toml -o deploy/docker/requirements.lock >/dev/null
+	@$(BIN)/python -c '$(BUILD_REQUIRES)' | $(LOCK) - -o deploy/docker/build.lock >/dev/null
+
+# The Dockerfile's own lines in a Debian tree of their own, and the sidecar from that tree; needs root and debootstrap.
+image-proof: $(VENV)/.test
+	@$(BIN)/python -m tests.deploy.docker.prove $(ARGS)
 
 # For a first try of the example policy. A deployment brings its own key: fingerprints and audit chain rest on it.
 deploy/secrets/fingerprint.key:
