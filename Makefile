@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # One virtual environment: two pips at work in it at once (make -j) would break it.
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help dashboards demo run test lint format types bench bench-inspect soak score fuzz check clean lock image-proof
+.PHONY: help dashboards prometheusrule demo run test lint format types bench bench-inspect soak score fuzz check clean lock image-proof
 
 help:
 	@echo "make demo     the whole story on this machine, in one minute (MODE=monitor: the same without enforcement)"
@@ -25,7 +25,7 @@ help:
 	@echo "make soak     MINUTES=10 of mixed traffic with faults: leaks, false blocks, lost messages, memory"
 	@echo "make bench-inspect   what an inspection costs, beside others and at its worst"
 	@echo "make fuzz     the detectors' properties with EXAMPLES=2000 fresh examples, then SECONDS_OF_FUZZ=60 of atheris"
-	@echo "make dashboards  the Grafana dashboards, from their code"
+	@echo "make dashboards  the Grafana dashboards, from their code    make prometheusrule   deploy/kustomize's, from the rules"
 	@echo "make lock     the image's Python packages, by version and hash      make image-proof   the image, without an engine"
 	@echo "make score    recall and false alarms of the detectors, by group, beside Presidio's and a plain regex's"
 
@@ -70,6 +70,9 @@ fuzz: $(VENV)/.test
 
 dashboards: $(VENV)/.test
 	@$(BIN)/python -m deploy.grafana.dashboards
+
+prometheusrule: $(VENV)/.runtime
+	@$(BIN)/python -m deploy.kustomize.prometheusrule
 
 score: $(VENV)/.test
 	@$(BIN)/python -m tests.corpus.score

