@@ -19,6 +19,7 @@ from proxy.handler import LaneConnectionHandler, place
 from proxy.http.hooks import LaneHooks
 from proxy.http.layers import LaneHttpLayer
 from proxy.http.seat import Counts, LaneSeat, Rules, Table
+from proxy.http.secure import SecureLayer
 from proxy.http.websocket import Leaving
 from proxy.listener import LaneInstance, LaneMode, Listeners, mode_of
 from proxy.policy import Lane, Policy
@@ -102,6 +103,7 @@ class Host:
         except StartError:
             await self.listeners.servers.update([])
             raise
+        self._count_ends()
 
     @property
     def addresses(self) -> dict[str, tuple[str, int]]:
@@ -126,6 +128,7 @@ class Host:
             await self._listen(former)
             raise
         self._table.rules = rules
+        self._count_ends()
         self._close_idle()
 
     async def drain(self, seconds: float) -> None:
@@ -171,6 +174,12 @@ class Host:
         self._table.taken[seat.bound.name] -= 1
         self._count(seat.bound.name, -1)
         self._risen.set()
+
+    def _count_ends(self) -> None:
+        try:
+            self._table.meter.certificates(self._table.rules.ends)
+        except Exception as error:  # noqa: BLE001 - nor does it keep a policy out
+            logger.error("counting failed: %s", place(error))
 
     def _count(self, lane: str, change: int) -> None:
         try:
@@ -220,6 +229,8 @@ class Host:
     def _close_idle(self) -> None:
         for handler in self._handlers():
             seat, layer = handler.seat, handler.layer
+            if isinstance(layer, SecureLayer):
+                layer = layer.child_layer
             if not isinstance(seat, LaneSeat) or not seat.draining:
                 continue
             if seat.duplex or handler.multiplexed:

@@ -18,6 +18,7 @@ from proxy.handler import LaneConnectionHandler
 from proxy.http.hooks import LaneHooks
 from proxy.http.layers import LaneHttpLayer
 from proxy.http.seat import LaneSeat
+from proxy.http.secure import secured
 from proxy.policy import Lane
 from proxy.refusals import answer
 
@@ -105,7 +106,8 @@ class LaneInstance(AsyncioServerInstance[LaneMode]):
         handler = LaneConnectionHandler(ctx.master, reader, writer, places.snapshot, self.mode, seat, places.hooks)
         context = handler.layer.context
         seat.prepare(context)
-        handler.layer = LaneHttpLayer(context, HTTPMode.regular if seat.forward else HTTPMode.transparent, seat)
+        inner = LaneHttpLayer(context, HTTPMode.regular if seat.forward else HTTPMode.transparent, seat)
+        handler.layer = secured(inner, seat) if seat.secure else inner
         with self.manager.register_connection(handler.client.id, handler):
             await handler.handle_client()
 

@@ -71,6 +71,9 @@ class Meter(Protocol):
     def policy(self, policy: Policy) -> None:
         """``policy`` is in force from now on."""
 
+    def certificates(self, ends: Mapping[tuple[str, str], float]) -> None:
+        """When the certificates in use end, in Unix time, by lane and purpose: all of them."""
+
     def policy_reload(self, result: str) -> None:
         """A policy file was read again: ``ok`` or ``error``."""
 
@@ -146,6 +149,7 @@ class PrometheusMeter:
         self._monitored = self._family(Gauge, "sekisho_lane_monitored")
         self._share = self._family(Gauge, "sekisho_lane_enforced_percent")
         self._expiry = self._family(Gauge, "sekisho_suppression_expiry_timestamp_seconds")
+        self._certificates = self._family(Gauge, "sekisho_certificate_expiry_timestamp_seconds")
         self._reloaded = self._family(Gauge, "sekisho_policy_last_reload_success")
         self._reloads = self._family(Counter, "sekisho_policy_reloads_total")
         self._audit = self._family(Counter, "sekisho_audit_errors_total")
@@ -254,6 +258,11 @@ class PrometheusMeter:
         self._info.child(*self._policy).set(1)
         if former is not None and former != self._policy:
             self._info.remove(*former)
+
+    def certificates(self, ends: Mapping[tuple[str, str], float]) -> None:
+        self._certificates.clear()
+        for (lane, purpose), end in ends.items():
+            self._certificates.child(lane, purpose).set(end)
 
     def policy_reload(self, result: str) -> None:
         self._reloads.child(result).inc()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from detectors.model import Finding
     from proxy.message import Message
     from proxy.policy import Policy
@@ -61,6 +63,9 @@ class RecordingMeter:
 
     def policy(self, policy: Policy) -> None:
         self.calls.append(("policy", policy.policy_id, policy.mode))
+
+    def certificates(self, ends: Mapping[tuple[str, str], float]) -> None:
+        self.calls += [("certificate", lane, purpose, str(end)) for (lane, purpose), end in ends.items()]
 
     def policy_reload(self, result: str) -> None:
         self.calls.append(("policy_reload", result))

@@ -43,6 +43,16 @@ REFUSALS: Mapping[str, Refusal] = {
     "tls-on-cleartext": Refusal(
         400, "TLS on a cleartext lane", "This lane speaks cleartext HTTP: use http://, not https://."
     ),
+    "cleartext-on-tls": Refusal(
+        400, "Cleartext on a TLS lane", "This lane speaks TLS only: use https://, not http://."
+    ),
+    "tls-handshake": Refusal(
+        400, "TLS handshake failed", "Client and lane have no TLS in common, or the client does not trust the lane."
+    ),
+    "client-certificate": Refusal(
+        403, "Client certificate refused", "The client has no valid certificate of an authority in tls.client_ca_file."
+    ),
+    "slow-handshake": Refusal(408, "TLS handshake timeout", "The TLS handshake did not end in time."),
     "header-too-large": Refusal(
         431,
         "Header fields too large",

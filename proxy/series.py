@@ -20,15 +20,7 @@ OTHER = "other"
 GAP_REASONS = frozenset(
     {
         # The decoders and the inspector.
-        *(
-            "unknown-content-encoding",
-            "bad-content-encoding",
-            "unknown-charset",
-            "truncated",
-            "corrupt",
-            "archive",
-            "piece-too-large",
-        ),
+        *("unknown-content-encoding", "bad-content-encoding", "unknown-charset", "truncated", "corrupt", "archive"),
         *("unknown-transfer-encoding", "multipart-boundary", "xml-entity"),
         *("too-large", "too-deep", "depth", "expanded", "ratio", "timeout", "too-many-candidates", "inspector-error"),
         # The rules of the tokenized flow.
@@ -50,6 +42,9 @@ def gap_reason(reason: str) -> str:
 
 UPSTREAM_REASONS = frozenset({"refused", "unreachable", "timeout", "dns", "tls", "reset", "protocol", "closed"})
 """Why an exchange with an upstream failed."""
+
+CERTIFICATES = frozenset({"server", "client-ca", "upstream", "upstream-ca", "interception"})
+"""What a lane's certificates are for: shown to clients, asked of them, the same for the upstream, and to sign."""
 
 STAGES = frozenset(
     {
@@ -88,6 +83,7 @@ BOUNDS: Mapping[str, Mapping[str, frozenset[str]]] = {
     "sekisho_policy_reloads_total": {"result": frozenset({"ok", "error"})},
     "sekisho_bypass_total": {"kind": WAYS},
     "sekisho_bypass_timestamp_seconds": {"kind": WAYS},
+    "sekisho_certificate_expiry_timestamp_seconds": {"purpose": CERTIFICATES},
     "sekisho_probes_total": {"result": frozenset({"passed", "failed"})},
 }
 """Allowed values by series and label; ``""`` holds those that mean the same everywhere. Lanes and team entities come
@@ -242,6 +238,14 @@ SERIES: tuple[Series, ...] = (
         ("lane", "entity"),
         "When the first suppression of the lane and entity ends, in Unix time; from then on its alarms count again.",
         whole=True,
+    ),
+    Series(
+        "sekisho_certificate_expiry_timestamp_seconds",
+        "gauge",
+        "seconds",
+        ("lane", "purpose"),
+        "When the certificates in use end, in Unix time: of the lane's own the first one, of those it trusts the last.",
+        least=True,
     ),
     Series(
         "sekisho_policy_last_reload_success",

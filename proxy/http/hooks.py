@@ -17,7 +17,7 @@ from proxy.handler import HookFunction, place
 from proxy.http.moving import Passage
 from proxy.http.said import Said
 from proxy.http.seat import LaneSeat, Table
-from proxy.http.tls import start_upstream
+from proxy.http.tls import start_upstream, to_client
 from proxy.message import Direction
 
 logger = logging.getLogger(__name__)
@@ -92,7 +92,8 @@ class LaneHooks:
         return self._gate.piece(passage.flow, passage.direction, passage.piece, seat.lane)
 
     def _connect(self, flow: http.HTTPFlow, seat: LaneSeat) -> Awaitable[None] | None:
-        seat.inside = seat.bound.name in self._table.rules.interception
+        now = self._table.rules.tls.get(seat.bound.name)
+        seat.inside = now is not None and now.interception is not None
         return self._gate.connect(flow, seat.lane, readable=seat.inside)
 
     def _said(self, said: Said, seat: LaneSeat) -> Awaitable[None] | None:
@@ -117,11 +118,15 @@ class LaneHooks:
             data.server.error = LOCAL
 
     def _start_client(self, data: tls.TlsData, seat: LaneSeat) -> None:
-        interception = self._table.rules.interception.get(seat.bound.name)
-        if interception is not None:
-            interception.start_client(data)
+        now = self._table.rules.tls.get(seat.bound.name)
+        if now is None:
+            return  # without ssl_conn the connection fails
+        if seat.secure and not seat.inside:
+            data.ssl_conn = to_client(now.clients) if now.clients is not None else None
+        elif now.interception is not None:
+            now.interception.start_client(data)
 
     def _start_server(self, data: tls.TlsData, seat: LaneSeat) -> None:
-        context = self._table.rules.upstream.get(seat.bound.name)
-        if context is not None:
-            start_upstream(data, context)
+        now = self._table.rules.tls.get(seat.bound.name)
+        if now is not None and now.upstream is not None:
+            start_upstream(data, now.upstream)

@@ -19,11 +19,12 @@ from mitmproxy.proxy.layers.http import (
 )
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._events import RequestHeaders
-from mitmproxy.proxy.layers.tls import ClientTLSLayer, ServerTLSLayer
+from mitmproxy.proxy.layers.tls import ServerTLSLayer
 
 from proxy.http.calls import CallStream
 from proxy.http.client import LaneClient
 from proxy.http.request import Seat
+from proxy.http.secure import SecureLayer
 from proxy.http.server import LaneServer
 from proxy.http.tls import HTTP1, HTTP2
 from proxy.http.two import Credit, LaneTwo
@@ -45,7 +46,7 @@ class LaneStream(CallStream):
         """TLS with a certificate of the deployment's authority, and in it the same inspection for one destination."""
         self.context.server.tls = True
         self.context.server.sni = self.seat.server_name(host)
-        outer = ClientTLSLayer(self.context)
+        outer = SecureLayer(self.context, self.seat)
         outer.child_layer = LaneHttpLayer(self.context, HTTPMode.transparent, self.seat)
         return outer
 
@@ -92,7 +93,7 @@ class LaneHttpLayer(HttpLayer):
             yield from self._serve(two=self.context.client.alpn == HTTP2)
         elif isinstance(event, Drained | Leaving):
             for stream in list(self.streams.values()):
-                if isinstance(stream.child_layer, ClientTLSLayer | WebSocketLayer):
+                if isinstance(stream.child_layer, SecureLayer | WebSocketLayer):
                     yield from self.event_to_child(stream, event)
             server = self.connections[self.context.client]
             if isinstance(server, LaneServerTwo) and isinstance(event, Leaving):

@@ -5,19 +5,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol
 
 from mitmproxy.connection import Connection
 from mitmproxy.proxy.context import Context
-from OpenSSL import SSL
 
 from detectors.model import Limits
 from proxy.destinations import is_here
 from proxy.gmo.calls import is_gmo_host
 from proxy.handler import place
-from proxy.http.tls import Interception, upstream_context
+from proxy.http.lane_tls import Contexts, LaneTls, lane_tls
 from proxy.policy import Lane, Policy
 from proxy.policy.routes import Mode
 from proxy.policy.values import normal_host
@@ -35,29 +33,21 @@ class Rules:
     """The policy's own, for what no lane or destination has rules for."""
     ports: frozenset[int]
     """Where Sekisho itself listens: the lanes and the admin server."""
-    upstream: Mapping[str, SSL.Context]
-    interception: Mapping[str, Interception]
+    tls: Mapping[str, LaneTls]
+
+    @property
+    def ends(self) -> dict[tuple[str, str], float]:
+        """When the certificates end, in Unix time, by lane and purpose."""
+        return {(lane, purpose): end for lane, tls in self.tls.items() for purpose, end in tls.ends.items()}
 
     @classmethod
     def of(cls, policy: Policy) -> Rules:
         """Reads the files the lanes name. Raises ``TlsFileError``."""
-        files: dict[Path | None, SSL.Context] = {}
-        upstream: dict[str, SSL.Context] = {}
-        interception: dict[str, Interception] = {}
-        for lane in policy.lanes:
-            if lane.upstream.kind == "http":
-                continue
-            ca_file = lane.tls.ca_file if lane.tls is not None else None
-            if ca_file not in files:
-                files[ca_file] = upstream_context(ca_file)
-            upstream[lane.name] = files[ca_file]
-            if lane.upstream.kind == "forward" and lane.tls is not None and lane.tls.intercept_ca_file is not None:
-                interception[lane.name] = Interception(lane.tls.intercept_ca_file)
+        contexts: Contexts = {}
         lanes = {lane.name: lane for lane in policy.lanes}
+        tls = {lane.name: lane_tls(lane, contexts) for lane in policy.lanes}
         ports = frozenset({policy.admin.listen.port, *(lane.listen.port for lane in policy.lanes)})
-        return cls(
-            MappingProxyType(lanes), policy.mode, ports, MappingProxyType(upstream), MappingProxyType(interception)
-        )
+        return cls(MappingProxyType(lanes), policy.mode, ports, MappingProxyType(tls))
 
 
 class Counts(Protocol):
@@ -83,6 +73,9 @@ class Counts(Protocol):
 
     def probe(self, lane: str, timestamp: float, *, success: bool) -> None:
         """A lane's self-probe has ended, at ``timestamp`` (seconds since 1970)."""
+
+    def certificates(self, ends: Mapping[tuple[str, str], float]) -> None:
+        """When the certificates in use end, in Unix time, by lane and purpose: all of them."""
 
     def policy_reload(self, result: str) -> None:
         """A policy file was read again: ``ok`` or ``error``."""
@@ -124,6 +117,11 @@ class LaneSeat:
     def forward(self) -> bool:
         """The client names the destination of each request."""
         return self.bound.upstream.kind == "forward"
+
+    @property
+    def secure(self) -> bool:
+        """The client speaks TLS to the lane itself. The self-probe, which nobody can listen to, does not."""
+        return is_secure(self.bound) and self.sink is None
 
     @property
     def lane(self) -> Lane:
@@ -196,5 +194,12 @@ class LaneSeat:
 _NOT_THEIRS = frozenset({"client disconnected", "cut"})
 
 
+def is_secure(lane: Lane) -> bool:
+    """Whether it has a certificate of its own: nothing is said on it without TLS."""
+    return lane.tls is not None and lane.tls.certificate_file is not None
+
+
 def _same_place(one: Lane, other: Lane) -> bool:
-    return one.upstream == other.upstream and one.listen == other.listen
+    clients = [lane.tls.client_ca_file if lane.tls is not None else None for lane in (one, other)]
+    guarded = is_secure(one) == is_secure(other) and clients[0] == clients[1]
+    return one.upstream == other.upstream and one.listen == other.listen and guarded

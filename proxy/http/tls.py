@@ -7,36 +7,95 @@ The host's own contexts are not used: it writes session keys to wherever the env
 from __future__ import annotations
 
 import ipaddress
+import time
+from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import certifi
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from mitmproxy import certs, connection, tls
+from cryptography.hazmat.primitives.asymmetric import ec
+from mitmproxy import connection, tls
 from OpenSSL import SSL
+from OpenSSL.crypto import X509
+
+from proxy.authority import LEAF_DAYS, leaf, read_authority
+from proxy.pem import Pair, TlsFileError
+
+__all__ = [
+    "HTTP1",
+    "HTTP2",
+    "Interception",
+    "TlsFileError",
+    "lane_context",
+    "start_upstream",
+    "to_client",
+    "to_upstream",
+    "upstream_context",
+]
 
 _OPTIONS = SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION
 _HOST_FLAGS = 0x4 | 0x20  # X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT
+_RENEWAL_SECONDS = LEAF_DAYS * 86_400 / 2
 HTTP1, HTTP2 = b"http/1.1", b"h2"
 
 
-class TlsFileError(Exception):
-    """A certificate or key file that cannot be used; the message names the file and never quotes it."""
+def upstream_context(ca_file: Path | None, own: Pair | None = None) -> SSL.Context:
+    """TLS 1.2 or later, trusting the authorities in ``ca_file``, or the public ones. Raises ``TlsFileError``.
 
-
-def upstream_context(ca_file: Path | None) -> SSL.Context:
-    """TLS 1.2 or later, trusting the authorities in ``ca_file``, or the public ones. Raises ``TlsFileError``."""
-    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
-    context.set_min_proto_version(SSL.TLS1_2_VERSION)
-    context.set_options(_OPTIONS)
+    ``own``: who Sekisho is to an upstream that asks for a certificate.
+    """
+    context = _context(SSL.TLS_CLIENT_METHOD)
     context.set_verify(SSL.VERIFY_PEER)
     source = str(ca_file) if ca_file is not None else certifi.where()
     try:
         context.load_verify_locations(source)
     except SSL.Error:
-        raise TlsFileError(f"{source}: holds no readable PEM certificates") from None
+        raise TlsFileError(source, "holds no readable PEM certificate") from None
+    if own is not None:
+        _show(context, own)
     return context
+
+
+def lane_context(own: Pair, clients: Sequence[x509.Certificate], *, two: bool) -> SSL.Context:
+    """TLS 1.2 or later towards the clients of a lane, with HTTP/2 if ``two``. Raises ``TlsFileError``.
+
+    ``clients``: the authorities that may vouch for clients. With them, nobody gets past the handshake without a
+    certificate of one, verified each time: no session is resumed, which would be good for longer than its certificate.
+    """
+    context = _context(SSL.TLS_SERVER_METHOD)
+    context.set_alpn_select_callback(_choose_http if two else _choose_http1)
+    _show(context, own)
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    if clients:
+        context.set_options(SSL.OP_NO_TICKET)
+        context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT)
+        store = context.get_cert_store()
+        if store is None:
+            raise RuntimeError("a context without a store")
+        for authority in clients:
+            store.add_cert(X509.from_cryptography(authority))
+            context.add_client_ca(authority)
+    return context
+
+
+def _context(method: int) -> SSL.Context:
+    context = SSL.Context(method)
+    context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    context.set_options(_OPTIONS)
+    return context
+
+
+def _show(context: SSL.Context, own: Pair) -> None:
+    try:
+        context.use_certificate(own.chain[0])
+        for between in own.chain[1:]:
+            context.add_extra_chain_cert(between)
+        context.use_privatekey(own.key)
+        context.check_privatekey()
+    except SSL.Error:
+        raise TlsFileError("certificate", f"OpenSSL refuses {own.chain[0].subject.rfc4514_string()}") from None
 
 
 def start_upstream(data: tls.TlsData, context: SSL.Context) -> None:
@@ -86,20 +145,14 @@ class Interception:
 
     def __init__(self, ca_file: Path) -> None:
         """``ca_file`` is a PEM file with the authority's key and certificate. Raises ``TlsFileError``."""
-        try:
-            raw = ca_file.read_bytes()
-            key: Any = load_pem_private_key(raw, None)
-            chain = x509.load_pem_x509_certificates(raw)
-        except OSError as error:
-            raise TlsFileError(f"{ca_file}: {error.strerror}") from None
-        except (ValueError, TypeError):
-            raise TlsFileError(f"{ca_file}: holds no unencrypted PEM key with its certificate") from None
-        if chain[0].public_key() != key.public_key():
-            raise TlsFileError(f"{ca_file}: the key does not belong to the first certificate")
-        self._chain = chain
-        no_parameters: Any = None
-        self._store = certs.CertStore(key, certs.Cert(chain[0]), None, b"", no_parameters)
-        self._context = _client_context()
+        self.authority = read_authority(ca_file).signing
+        self._key = ec.generate_private_key(ec.SECP256R1())  # of the leaves: the authority's own only signs
+        self._context = _context(SSL.TLS_SERVER_METHOD)
+        self._context.set_alpn_select_callback(_choose_http)
+        for above in self.authority.chain:
+            if above.issuer != above.subject:  # clients trust what is at the top
+                self._context.add_extra_chain_cert(above)
+        self._leaf = lru_cache(maxsize=1024)(self._signed)
 
     def start_client(self, data: tls.TlsData) -> None:
         """Prepares the handshake with a client: a certificate for the destination it asked for, HTTP/2 or HTTP/1.1."""
@@ -110,28 +163,26 @@ class Interception:
 
     def to_client(self, host: str) -> SSL.Connection:
         """The server's side of a handshake, with a certificate for ``host``, a name or an address."""
-        entry = self._store.get_cert(host, [_general_name(host)])
         conn = SSL.Connection(self._context)
-        conn.use_certificate(entry.cert.to_cryptography())
-        conn.use_privatekey(entry.privatekey)
+        conn.use_certificate(self._leaf(host, int(time.time() // _RENEWAL_SECONDS)))
+        conn.use_privatekey(self._key)
         conn.set_accept_state()
         return conn
 
+    def _signed(self, host: str, _period: int) -> x509.Certificate:
+        return leaf(host, self._key, self.authority)
 
-def _client_context() -> SSL.Context:
-    context = SSL.Context(SSL.TLS_SERVER_METHOD)
-    context.set_min_proto_version(SSL.TLS1_2_VERSION)
-    context.set_options(_OPTIONS)
-    context.set_alpn_select_callback(_choose_http)
-    return context
+
+def to_client(context: SSL.Context) -> SSL.Connection:
+    """The server's side of a handshake on a lane that has a certificate of its own."""
+    conn = SSL.Connection(context)
+    conn.set_accept_state()
+    return conn
 
 
 def _choose_http(_conn: SSL.Connection, offers: list[bytes]) -> Any:
     return next((known for known in (HTTP2, HTTP1) if known in offers), SSL.NO_OVERLAPPING_PROTOCOLS)
 
 
-def _general_name(host: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(host))
-    except ValueError:
-        return x509.DNSName(host.encode("idna").decode())
+def _choose_http1(_conn: SSL.Connection, offers: list[bytes]) -> Any:
+    return HTTP1 if HTTP1 in offers else SSL.NO_OVERLAPPING_PROTOCOLS

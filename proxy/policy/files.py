@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 from proxy.keyfile import KeyFileError, read_key, read_private
 from proxy.policy.errors import Problem, show
 from proxy.policy.text import Document, Loc
+from proxy.policy.tls import PAIRS
 
 if TYPE_CHECKING:
     from proxy.policy.model import Policy
 
 _CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
 _PRIVATE_KEY = b"PRIVATE KEY-----"
-_PEM_BYTES = 1024 * 1024
 Row = tuple[str, ...]
 EACH = "*"
 """In a row: every item of a list."""
 
-_MAKE_CA = "a PEM file with the authority's private key and its certificate"
+_MAKE_CA = "make one: sekisho ca init FILE"
 
 
 def files_of(policy: Policy) -> tuple[Path, ...]:
@@ -38,6 +38,12 @@ def unusable_files(document: Document, base: Path) -> Iterator[Problem]:
         for loc, name in _under(document.value, row):
             if isinstance(name, str) and name and "\0" not in name and (wrong := look(base / name, show(name))):
                 yield Problem(document.place(*loc), *wrong)
+    for loc, tls in _under(document.value, ("lanes", EACH, "tls")):
+        for certificate, key in PAIRS:
+            names = [tls.get(name) if isinstance(tls, Mapping) else None for name in (certificate, key)]
+            paths = [base / name for name in names if isinstance(name, str) and name and "\0" not in name]
+            if len(paths) == len(names) and (why := _unlike(*paths)):
+                yield Problem(document.place(*loc, key), why, f"name the key of {show(names[0])}")
 
 
 def _under(value: object, row: Row) -> Iterator[tuple[Loc, object]]:
@@ -85,13 +91,48 @@ def _ca(path: Path, shown: str) -> tuple[str, str] | None:
 def _authority(path: Path, shown: str) -> tuple[str, str] | None:
     """The authority that clients trust for every host: who can read its key can be any host to them."""
     try:
-        data = read_private(path, "authority", _PEM_BYTES, _MAKE_CA)
+        data = read_private(path, "authority", 1024 * 1024, _MAKE_CA)
     except KeyFileError as error:
         return error.why, error.hint
     missing = [
         what for what, mark in (("certificate", _CERTIFICATE), ("private key", _PRIVATE_KEY)) if mark not in data
     ]
-    return (f"the authority file {shown} holds no {' and no '.join(missing)}", _MAKE_CA) if missing else None
+    if missing:
+        return f"the authority file {shown} holds no {' and no '.join(missing)}", _MAKE_CA
+    from proxy.authority import read_authority  # noqa: PLC0415 - as in _ca
+    from proxy.pem import TlsFileError  # noqa: PLC0415
+
+    try:
+        read_authority(path)
+    except TlsFileError as error:
+        return f"the authority file {shown}: {error.why}", _MAKE_CA
+    return None
+
+
+def _certificate(path: Path, shown: str) -> tuple[str, str] | None:
+    if wrong := _unreadable(path, f"the certificate file {shown}"):
+        return wrong
+    from proxy.pem import TlsFileError, read_certificates  # noqa: PLC0415 - as in _ca
+
+    try:
+        read_certificates(path)
+    except TlsFileError as error:
+        return f"the certificate file {shown} {error.why}", f"a PEM file has {_CERTIFICATE.decode()} in it"
+    return None
+
+
+def _private_key(path: Path, shown: str) -> tuple[str, str] | None:
+    from proxy.pem import MOST_BYTES, TlsFileError, read_keys  # noqa: PLC0415 - as in _ca
+
+    make = "name a PEM file with an unencrypted private key"
+    try:
+        read_private(path, "key", MOST_BYTES, make)
+        read_keys(path, "key")
+    except KeyFileError as error:
+        return error.why, error.hint
+    except TlsFileError as error:
+        return f"the key file {shown} {error.why}", make
+    return None
 
 
 def _unreadable(path: Path, what: str) -> tuple[str, str] | None:
@@ -104,11 +145,27 @@ def _unreadable(path: Path, what: str) -> tuple[str, str] | None:
         return f"{what} cannot be read", error.strerror or ""
 
 
+def _unlike(certificate: Path, key: Path) -> str:
+    """Why the two are no pair, if each of them is what it should be."""
+    from proxy.pem import TlsFileError, belongs, read_certificates, read_keys  # noqa: PLC0415 - as in _ca
+
+    try:
+        (own, *_), (_, (first, *_)) = read_certificates(certificate), read_keys(key, "key")
+    except TlsFileError:
+        return ""  # said of the file itself
+    return "" if belongs(own, first) else "the key does not belong to the first certificate of certificate_file"
+
+
 _FILES: Mapping[Row, Callable[[Path, str], tuple[str, str] | None]] = {
     ("audit", "fingerprint_key_file"): _key,
     ("admin", "token_file"): _key,
     ("recognizers", EACH): _recognizers,
+    ("lanes", EACH, "tls", "certificate_file"): _certificate,
+    ("lanes", EACH, "tls", "key_file"): _private_key,
+    ("lanes", EACH, "tls", "client_ca_file"): _certificate,
     ("lanes", EACH, "tls", "ca_file"): _ca,
+    ("lanes", EACH, "tls", "upstream_certificate_file"): _certificate,
+    ("lanes", EACH, "tls", "upstream_key_file"): _private_key,
     ("lanes", EACH, "tls", "intercept_ca_file"): _authority,
 }
 """Where a policy names the files it reads, and what is wrong with one, if anything: why, and a hint."""

@@ -29,6 +29,7 @@ from proxy.policy.routes import (
     route_table,
 )
 from proxy.policy.rules import CLASH, Parts, clashes
+from proxy.policy.tls import Tls
 from proxy.policy.values import (
     STRICT,
     Address,
@@ -150,19 +151,6 @@ class Destination(Overrides):
     role: Role = Field(description="What these hosts are for the shop: decides which card data may go there.")
 
 
-class Tls(_Strict):
-    """TLS of one lane. The upstream's certificate is always verified."""
-
-    ca_file: FilePath | None = Field(
-        None, description="PEM file of the authorities to trust for the upstream, instead of the public ones."
-    )
-    intercept_ca_file: FilePath | None = Field(
-        None,
-        description="Forward lanes: PEM file, mode 0600, with the key and certificate of the authority that signs for "
-        "the hosts clients CONNECT to. What is inside TLS cannot be inspected without it, so CONNECT is refused.",
-    )
-
-
 class Lane(Overrides):
     """One listener, one destination, one role."""
 
@@ -180,7 +168,7 @@ class Lane(Overrides):
     unlisted: Literal["block", "external"] = Field(
         "block", description="Forward lanes: hosts in no destination are refused, or passed with the role external."
     )
-    tls: Tls | None = Field(None, description="TLS to the upstream, and on a forward lane towards the client.")
+    tls: Tls | None = Field(None, description="TLS of the lane: with its clients, and to the upstream.")
     limits: LaneLimits | None = Field(None, description=_LIMITS)
 
     _routes: RouteTable | None = PrivateAttr(None)

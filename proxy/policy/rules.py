@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from proxy.policy.errors import did_you_mean, show
 from proxy.policy.routes import PASSING_ROLES, Role
 from proxy.policy.text import Loc
+from proxy.policy.tls import PAIRS
 from proxy.policy.values import Address
 
 if TYPE_CHECKING:
@@ -26,6 +27,14 @@ ENTITIES = ("PAN", "SECURITY_CODE", "TRACK_1", "TRACK_2", "PIN_BLOCK", "EXPIRY",
 _FORWARD_ONLY = ("destinations", "unlisted")
 _ANY_HOST = frozenset({"0.0.0.0", "::"})
 _BROWSER_ROLES: frozenset[Role | None] = frozenset({"external", "payment-gateway"})
+_ONE_UPSTREAM = (frozenset({"https"}), "lanes with one upstream, over TLS", ", or set upstream: https://…")
+_UPSTREAMS_OF: Mapping[str, tuple[frozenset[str], str, str]] = {
+    "ca_file": (frozenset({"https", "forward"}), "upstreams with TLS", ", or set upstream: https://…"),
+    "upstream_certificate_file": _ONE_UPSTREAM,
+    "upstream_key_file": _ONE_UPSTREAM,
+    "intercept_ca_file": (frozenset({"forward"}), "forward lanes", ""),
+}
+"""The upstreams that an option of ``tls`` is for, in words, too, and what else would do."""
 _NO_UNDO = "redaction does not undo that card data passed through the shop's systems: allowed: block, report"
 
 
@@ -116,17 +125,29 @@ def _shape_fits_upstream(parts: Parts) -> Iterator[Clash]:
                 yield Clash(
                     (*at, key), f'"{key}" is for forward lanes', "remove it, or set upstream: forward", on_key=True
                 )
-        if lane.tls is not None and lane.upstream.kind == "http":
-            hint = "set upstream: https://… or remove tls"
-            yield Clash((*at, "tls"), "tls settings for an upstream without TLS", hint, on_key=True)
-        elif lane.tls is not None and lane.tls.intercept_ca_file is not None:
-            where: Loc = (*at, "tls", "intercept_ca_file")
-            yield Clash(where, '"intercept_ca_file" is for forward lanes', "remove it", on_key=True)
         if lane.source == "browser" and lane.role not in _BROWSER_ROLES:
             hint = "a browser is let through with card data to the token endpoint only: remove source"
             yield Clash((*at, "source"), f"source: browser does not go with the role {lane.role}", hint)
         if (lane.listen.host, lane.listen.port) == (lane.upstream.host, lane.upstream.port):
             yield Clash((*at, "upstream"), "the lane leads back to itself", "upstream is where the service listens")
+
+
+def _tls_fits(parts: Parts) -> Iterator[Clash]:
+    for index, lane in parts.lanes.items():
+        if lane.tls is None:
+            continue
+        at, named = ("lanes", index, "tls"), lane.tls.model_fields_set
+        for pair in PAIRS:
+            for name, other in (pair, pair[::-1]):
+                if name in named and other not in named:
+                    why = f'"{name}" needs "{other}"'
+                    yield Clash((*at, name), why, f"add {other}; one file may hold both", on_key=True)
+        if "client_ca_file" in named and "certificate_file" not in named:
+            hint = "add certificate_file and key_file, with which the lane speaks TLS"
+            yield Clash((*at, "client_ca_file"), '"client_ca_file" needs "certificate_file"', hint, on_key=True)
+        for name, (kinds, what, instead) in _UPSTREAMS_OF.items():
+            if name in named and lane.upstream.kind not in kinds:
+                yield Clash((*at, name), f'"{name}" is for {what}', f"remove it{instead}", on_key=True)
 
 
 def _passing_roles_do_not_redact(parts: Parts) -> Iterator[Clash]:
@@ -182,6 +203,7 @@ _RULES: tuple[Callable[[Parts], Iterator[Clash]], ...] = (
     _names_differ,
     _listeners_differ,
     _shape_fits_upstream,
+    _tls_fits,
     _passing_roles_do_not_redact,
     _monitored_lanes_have_no_share,
     _destinations_differ,

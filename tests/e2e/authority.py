@@ -25,13 +25,13 @@ def _pem_key(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
 
 
-def _signed(subject: str, issuer: str, extensions: list[x509.ExtensionType]) -> x509.Certificate:
+def _signed(subject: str, issuer: str, extensions: list[x509.ExtensionType], days: float = 2) -> x509.Certificate:
     now = dt.datetime.now(dt.UTC)
     name = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)]) for text in (subject, issuer)]
     builder = x509.CertificateBuilder().subject_name(name[0]).issuer_name(name[1])
     builder = builder.public_key(_key(subject).public_key()).serial_number(x509.random_serial_number())
-    builder = builder.not_valid_before(now - dt.timedelta(days=1))
-    builder = builder.not_valid_after(now + dt.timedelta(days=2))
+    builder = builder.not_valid_before(now - dt.timedelta(days=30))
+    builder = builder.not_valid_after(now + dt.timedelta(days=days))
     for extension in extensions:
         builder = builder.add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
     return builder.sign(_key(issuer), hashes.SHA256())
@@ -49,16 +49,46 @@ def authority(base: Path, name: str = "test authority") -> tuple[Path, Path]:
     return public, private
 
 
+def _san(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
+def _leaf(subject: str, host: str, issuer: str, days: float = 2) -> x509.Certificate:
+    aki = x509.AuthorityKeyIdentifier.from_issuer_public_key(_key(issuer).public_key())  # type: ignore[arg-type]
+    return _signed(subject, issuer, [x509.SubjectAlternativeName([_san(host)]), aki], days)
+
+
 def server_context(base: Path, host: str, issuer: str = "test authority") -> ssl.SSLContext:
     """A server's TLS context with a certificate for ``host`` from that authority."""
-    try:
-        san: x509.GeneralName = x509.IPAddress(ipaddress.ip_address(host))
-    except ValueError:
-        san = x509.DNSName(host)
-    aki = x509.AuthorityKeyIdentifier.from_issuer_public_key(_key(issuer).public_key())  # type: ignore[arg-type]
-    certificate = _signed(f"server {host}", issuer, [x509.SubjectAlternativeName([san]), aki])
     path = base / f"server-{host}-{issuer}.pem"
+    certificate = _leaf(f"server {host}", host, issuer)
     path.write_bytes(_pem_key(_key(f"server {host}")) + certificate.public_bytes(PEM))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path)
+    return context
+
+
+def pair(
+    base: Path, name: str, issuer: str = "test authority", *, subject: str = "", days: float = 2
+) -> tuple[Path, Path]:
+    """Files with a certificate for 127.0.0.1 from that authority, and with its key; ``name`` begins their names.
+
+    A certificate of another ``subject`` has another key.
+    """
+    subject = subject or name
+    certificate, key = base / f"{name}.crt", base / f"{name}.key"
+    certificate.write_bytes(_leaf(subject, "127.0.0.1", issuer, days).public_bytes(PEM))
+    key.write_bytes(_pem_key(_key(subject)))
+    key.chmod(0o600)
+    return certificate, key
+
+
+def client_context(public: Path, own: tuple[Path, Path] | None = None) -> ssl.SSLContext:
+    """A client's TLS context that trusts the authority in ``public``, with a certificate of its own."""
+    context = ssl.create_default_context(cafile=public)
+    if own is not None:
+        context.load_cert_chain(*own)
     return context

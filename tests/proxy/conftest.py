@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from proxy import cli
+from tests.e2e.authority import authority
 
 
 @pytest.fixture
@@ -31,8 +32,7 @@ def policy(tmp_path, monkeypatch):
     key = tmp_path / "k"
     key.write_text("k" * 40)
     key.chmod(0o600)
-    (tmp_path / "ca").write_text("-----BEGIN CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----\n")
-    (tmp_path / "ca").chmod(0o600)
+    authority(tmp_path)[1].rename(tmp_path / "ca")
 
     def write(*lines: str, lane: str = "") -> str:
         text = f"""\

@@ -233,7 +233,7 @@ finally:
 
 @pytest.mark.parametrize("arguments", [["check", "sekisho.yaml"], ["schema"], ["--version"], ["-h"]])
 def test_light_commands_never_load_the_host_or_the_engines(policy, arguments):
-    policy()
+    Path(policy()).write_text(Path(policy()).read_text().replace("tls: {intercept_ca_file: ca}, ", ""))
     done = subprocess.run(
         [sys.executable, "-c", PROBE, *arguments],
         env={"PYTHONPATH": str(ROOT)},

@@ -197,6 +197,7 @@ async def test_a_tunnel_with_something_else_than_tls_inside(intercepting):
             assert await reader.read() == b""
         writer.close()
         assert server.connections == 0
+        assert running.meter.named("refused") == [("lane", "cleartext-on-tls")]
 
 
 async def test_connect_inside_a_tunnel(intercepting):

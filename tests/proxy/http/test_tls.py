@@ -91,9 +91,10 @@ def test_a_ca_file_that_is_not_there(tmp_path):
 def test_interception_files(tmp_path):
     public, private = authority(tmp_path)
     Interception(private)
+    public.chmod(0o600)
     with pytest.raises(TlsFileError, match="no unencrypted PEM key"):
         Interception(public)
-    with pytest.raises(TlsFileError, match="No such file"):
+    with pytest.raises(TlsFileError, match="does not exist"):
         Interception(tmp_path / "none.pem")
 
 
@@ -103,6 +104,7 @@ def test_a_key_of_somebody_else(tmp_path):
     key = other.read_bytes().partition(b"-----BEGIN CERTIFICATE-----")[0]
     mixed = tmp_path / "mixed.pem"
     mixed.write_bytes(key + one.read_bytes())
+    mixed.chmod(0o600)
     with pytest.raises(TlsFileError, match="does not belong"):
         Interception(mixed)
 

@@ -8,6 +8,7 @@ import pytest
 
 from proxy.policy.model import Admin, Lane, Suppression
 from proxy.policy.rules import ENTITIES, Parts, clashes
+from proxy.policy.tls import PAIRS
 
 
 def lane(**keys) -> Lane:
@@ -66,7 +67,17 @@ def test_listeners_have_addresses_of_their_own(one, other, clash):
         (forward(role="logging"), ("role",), "a forward lane has no role of its own"),
         (lane(role="logging", unlisted="block"), ("unlisted",), '"unlisted" is for forward lanes'),
         (lane(role="logging", destinations=()), ("destinations",), '"destinations" is for forward lanes'),
-        (lane(role="logging", tls={"ca_file": "x"}), ("tls",), "tls settings for an upstream without TLS"),
+        (lane(role="logging", tls={"ca_file": "x"}), ("tls", "ca_file"), '"ca_file" is for upstreams with TLS'),
+        *(
+            (lane(role="logging", upstream="https://up", tls={one: "x"}), ("tls", one), f'"{one}" needs "{other}"')
+            for pair in PAIRS
+            for one, other in (pair, pair[::-1])
+        ),
+        (
+            lane(role="logging", tls={"client_ca_file": "x"}),
+            ("tls", "client_ca_file"),
+            '"client_ca_file" needs "certificate_file"',
+        ),
         (
             lane(role="logging", upstream="https://up", tls={"intercept_ca_file": "x"}),
             ("tls", "intercept_ca_file"),
@@ -110,6 +121,8 @@ def test_what_does_not_go_together(broken, loc, why):
         *(lane(role=role, on_violation="report") for role in ("shop", "payment-gateway")),
         *(lane(role=role, source="browser") for role in ("external", "payment-gateway")),
         lane(role="storage", upstream="https://up", tls={"ca_file": "x"}),
+        lane(role="storage", tls={"certificate_file": "x", "key_file": "x", "client_ca_file": "x"}),
+        lane(role="storage", upstream="https://up", tls={"upstream_certificate_file": "x", "upstream_key_file": "x"}),
         lane(role="logging", upstream="http://127.0.0.1:2"),
         forward(on_violation="redact", source="browser", unlisted="external", tls={"intercept_ca_file": "x"}),
         forward({"hosts": ("a.jp", "*.a.jp"), "role": "payment-gateway"}),
