@@ -139,7 +139,7 @@ class Guard:
         self._ledger.policy(policy, reloaded=True)
 
     def note(self, kind: str, **own: Any) -> None:
-        """Records a ``start`` or a ``stop``, ``coverage`` or a ``probe``; ``own``: the fields of such a record.
+        """Records a ``start`` or a ``stop``, ``coverage``, a ``probe`` or a ``bypass``; ``own``: its fields.
 
         Raises ``AuditError``: who cannot record must not start.
         """

@@ -30,6 +30,8 @@ class Member:
     counts: Counts = field(default_factory=dict)
     """What it has said last."""
     attending: asyncio.Task[None] | None = None
+    watches: bool = False
+    """It is the one of them that looks for what goes around Sekisho."""
     is_up: bool = False
     is_gone: bool = False
     """Its number may be another process's by now."""
@@ -58,21 +60,21 @@ class Member:
         return os.waitstatus_to_exitcode(found[1])
 
 
-def fork(sidecar: Sidecar) -> Member:
+def fork(sidecar: Sidecar, *, watches: bool = False) -> Member:
     """A new worker with what ``sidecar`` has in memory. There must be no other thread, and no running event loop."""
     control, their_control = socket.socketpair()
     records, their_records = socket.socketpair()
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     pid = os.fork()
     if pid == 0:
-        _become_worker(sidecar, their_control, their_records)
+        _become_worker(sidecar, their_control, their_records, watches)
     signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
     their_control.close()
     their_records.close()
-    return Member(pid, control, records)
+    return Member(pid, control, records, watches=watches)
 
 
-def _become_worker(sidecar: Sidecar, control: socket.socket, records: socket.socket) -> NoReturn:
+def _become_worker(sidecar: Sidecar, control: socket.socket, records: socket.socket, watches: bool) -> NoReturn:
     """In the child. What it has inherited is closed by number: to close the supervisor's loop properly would take its
     sockets from the poll that both share. For the same reason nothing of it may be freed, and this never returns."""
     code = FAULT
@@ -85,6 +87,6 @@ def _become_worker(sidecar: Sidecar, control: socket.socket, records: socket.soc
         for low, high in zip((2, *kept), (*kept, os.sysconf("SC_OPEN_MAX")), strict=True):
             os.closerange(low + 1, high)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        code = work(sidecar, control, records)
+        code = work(sidecar, control, records, watches=watches)
     finally:
         os._exit(code)

@@ -20,6 +20,7 @@ from pathlib import Path
 from detectors.inspector import Inspector
 from detectors.presidio import RecognizerError
 from proxy.admin import LISTENING, PASSED, AdminError, Readiness, Render, Runner, admin_app, is_loopback, serve_admin
+from proxy.bypass_watch import Watch
 from proxy.guard import Guard
 from proxy.host import Host, StartError
 from proxy.http.tls import TlsFileError
@@ -142,6 +143,8 @@ async def _serve(sidecar: Sidecar) -> int:
     watching = asyncio.create_task(watch(sidecar.path, again))
     reloads = asyncio.create_task(_reload(sidecar, host, again))
     probing = asyncio.create_task(host.probe.run())
+    bypasses = Watch(sidecar.guard, sidecar.meter)
+    bypasses.start()
 
     async def cover() -> None:
         await asyncio.to_thread(coverage.write, counted(sidecar.meter.registry))
@@ -150,6 +153,7 @@ async def _serve(sidecar: Sidecar) -> int:
     await stop.wait()
     notify(STOPPING)
     logger.info("stopping: requests under way have %.0f s", GRACE_SECONDS)
+    bypasses.stop()
     for task in (probing, covering, watching, reloads):
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):

@@ -122,7 +122,7 @@ class Supervisor:
     def fork(self) -> None:
         """Starts a worker, unless the end has begun meanwhile. The event loop must not be running."""
         if self._code is None:
-            member = fork(self._sidecar)
+            member = fork(self._sidecar, watches=not any(member.watches for member in self._members))
             self._members.append(member)
             member.attending = self._loop.create_task(self._attend(member))
 

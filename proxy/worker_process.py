@@ -16,6 +16,7 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
+from proxy.bypass_watch import Watch
 from proxy.channel import RelayedAudit, answer
 from proxy.guard import Guard
 from proxy.handler import place
@@ -34,10 +35,13 @@ LOST = 1
 logger = logging.getLogger("sekisho")
 
 
-def work(sidecar: Sidecar, control: socket.socket, records: socket.socket) -> int:
-    """Serves until SIGTERM. Returns the exit code. ``sidecar`` is the supervisor's, as it was when it forked."""
+def work(sidecar: Sidecar, control: socket.socket, records: socket.socket, *, watches: bool = False) -> int:
+    """Serves until SIGTERM. Returns the exit code. ``sidecar`` is the supervisor's, as it was when it forked.
+
+    ``watches``: looks for what goes around Sekisho, for all workers.
+    """
     try:
-        asyncio.run(_Worker(sidecar, records).serve(control))
+        asyncio.run(_Worker(sidecar, records, watches=watches).serve(control))
     except TlsFileError as error:
         return _refuse(BAD_INPUT, str(error))
     except StartError as error:
@@ -48,7 +52,7 @@ def work(sidecar: Sidecar, control: socket.socket, records: socket.socket) -> in
 
 
 class _Worker:
-    def __init__(self, sidecar: Sidecar, records: socket.socket) -> None:
+    def __init__(self, sidecar: Sidecar, records: socket.socket, *, watches: bool = False) -> None:
         self._path = sidecar.path
         self._inspector = sidecar.inspector
         self._meter = new_meter(sidecar.inspector)
@@ -56,6 +60,7 @@ class _Worker:
         self._guard = Guard(policy=sidecar.guard.policy, inspector=sidecar.inspector, meter=self._meter, audit=audit)
         self._host = Host(self._guard, self._meter, shared=True)
         self._self_check = self_check(sidecar.inspector)
+        self._watch = Watch(self._guard, self._meter) if watches else None
 
     async def serve(self, control: socket.socket) -> None:
         """Until SIGTERM, and then as long as requests under way may take."""
@@ -66,7 +71,11 @@ class _Worker:
         await self._host.start()
         obeying = loop.create_task(self._obey(control))
         probing = loop.create_task(self._host.probe.run())
+        if self._watch is not None:
+            self._watch.start()
         await stop.wait()
+        if self._watch is not None:
+            self._watch.stop()
         probing.cancel()
         await self._host.drain(GRACE_SECONDS)
         with contextlib.suppress(Exception):  # it ends all the same, and its last second is not counted

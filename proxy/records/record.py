@@ -23,8 +23,8 @@ NOT_LISTED = "not-listed"
 """Gap reason of the entry that says how many more there were."""
 
 FIELDS: Mapping[str, str] = {
-    "kind": "passthrough, retention or stored (card data); gap, failure; start, stop, policy; coverage; probe; repair "
-    "(of this file).",
+    "kind": "passthrough, retention or stored (card data); gap, failure; start, stop, policy; coverage; probe; bypass; "
+    "repair (of this file).",
     "policy_id": "The policy in force, as it names itself.",
     "policy_sha256": "SHA-256 of the policy file.",
     "lane": "The lane.",
@@ -44,7 +44,9 @@ FIELDS: Mapping[str, str] = {
     "would": "Of what was forwarded: redact or block, if an enforced lane would have done that (mode monitor, "
     "on_violation: report, the share that percent leaves).",
     "coverage": "Of a coverage record: what was counted since the last one, by lane.",
-    "outcome": "Of a probe record: passed, or what went wrong with the lane's self-probe, from now on.",
+    "outcome": "Of a probe record: passed, or what went wrong with the lane's self-probe, from now on. Of a "
+    "bypass record: direct, egress, quic or silent.",
+    "uid": "Of a bypass record: the user id of the process behind the connection.",
     "traceparent": "The request's W3C trace context.",
     "request_id": "The request's X-Request-Id.",
     "id": "UUID of this record; the refused client has it too.",
@@ -82,7 +84,7 @@ def of_failure(message: Message, where: str, action: Action, policy: Policy, qui
 
 
 def of_sidecar(kind: str, policy: Policy, **own: Any) -> dict[str, Any]:
-    """The record of a start, a stop, a policy change, coverage or a probe; ``own``: fields of that kind."""
+    """The record of a start, a stop, a policy change, coverage, a probe or a bypass; ``own``: fields of that kind."""
     empty: dict[str, Any] = {name: "" for name in FIELDS if name not in ("id", "ts", "seq", "prev", "hash")}
     about = {"kind": kind, "policy_id": policy.policy_id, "policy_sha256": policy.sha256, "status": 0}
     return {**empty, **about, "findings": [], "gaps": [], "coverage": {}, **own}
@@ -116,6 +118,7 @@ def _about(
         "would": "",
         "coverage": {},
         "outcome": "",
+        "uid": "",
         "traceparent": scrub.scrub_traceparent(message.traceparent, quiet),
         "request_id": scrub.scrub_id(message.request_id, quiet),
     }

@@ -47,6 +47,7 @@ def test_a_violation_is_recorded_in_full():
         "request_id": "req-77",
         "coverage": {},
         "outcome": "",
+        "uid": "",
         "findings": [
             {
                 "entity": "PAN",
