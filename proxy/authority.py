@@ -7,7 +7,9 @@ to trust, so the same file says what to roll out: see ``docs/tls.md``.
 from __future__ import annotations
 
 import os
+import re
 import secrets
+import stat
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,9 +25,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from proxy.pem import Pair, TlsFileError, belongs, certificates_in, read_keys
+from proxy.policy.values import is_address, normal_host
 
 BACK = timedelta(hours=1)
 """How much earlier than its making a certificate begins, for clients whose clocks are behind."""
+_NUMBER = re.compile(r" [0-9a-f]{8}$")
 LEAF_DAYS = 30
 """How long a certificate for a destination is good; it is made anew at half of it."""
 _USAGES = (
@@ -85,8 +89,8 @@ def _may_sign(certificate: x509.Certificate) -> bool:
         return False
 
 
-def make(name: str, days: int, only: Sequence[str] = ()) -> Authority:
-    """A new authority, good for ``days``. ``only``: the names (those below them, too) and networks it may sign for."""
+def make(name: str, days: int, limits: x509.NameConstraints | None = None) -> Authority:
+    """A new authority, good for ``days``, that may sign for what is within ``limits``."""
     key = ec.generate_private_key(ec.SECP256R1())
     # Two authorities of the same name differ in their key identifiers only, which not every client looks at.
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{name} {secrets.token_hex(4)}")])
@@ -94,20 +98,42 @@ def make(name: str, days: int, only: Sequence[str] = ()) -> Authority:
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
     builder = builder.add_extension(_usage("key_cert_sign", "crl_sign"), critical=True)
     builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-    if only:
-        builder = builder.add_extension(_constraints(only), critical=True)
+    if limits is not None:
+        builder = builder.add_extension(limits, critical=True)
     return Authority((Pair(key, (builder.sign(key, hashes.SHA256()),)),))
 
 
-def _constraints(only: Sequence[str]) -> x509.NameConstraints:
-    """RFC 5280 4.2.1.10: a kind of name that is not spoken of is free, so the one without any is excluded whole."""
+def successor(authority: Authority, days: int) -> Authority:
+    """A new authority like the one that signs now. Raises ``ValueError`` where that was itself signed by another."""
+    old = authority.pairs[0].chain[0]
+    if old.issuer != old.subject:
+        raise ValueError("the authority above it has to sign its successor")
+    name = next((str(part.value) for part in old.subject.get_attributes_for_oid(NameOID.COMMON_NAME)), "Sekisho")
+    try:
+        limits = old.extensions.get_extension_for_class(x509.NameConstraints).value
+    except x509.ExtensionNotFound:
+        limits = None
+    return make(_NUMBER.sub("", name), days, limits)
+
+
+def limits_to(only: Sequence[str]) -> x509.NameConstraints | None:
+    """Names, with those below them, and networks that an authority may sign for; without any, it may for all.
+
+    A kind of name that is not spoken of is free (RFC 5280 4.2.1.10), so the kind without any is excluded whole. Raises
+    ``ValueError`` for what is neither.
+    """
+    if not only:
+        return None
     networks: list[x509.GeneralName] = []
     names: list[x509.GeneralName] = []
     for one in only:
         try:
             networks.append(x509.IPAddress(ip_network(one)))
         except ValueError:
-            names.append(x509.DNSName(one.removeprefix("*.").encode("idna").decode()))
+            host = normal_host(one.removeprefix("*."))
+            if host is None or is_address(host):
+                raise ValueError(f"{one} is neither a host name nor a network") from None
+            names.append(x509.DNSName(host))
     every = [x509.IPAddress(ip_network(text)) for text in ("0.0.0.0/0", "::/0")]
     excluded: list[x509.GeneralName] = [] if networks else [*every]
     excluded += [] if names else [x509.DNSName("")]
@@ -174,19 +200,30 @@ def pem(certificates: Sequence[x509.Certificate]) -> bytes:
 
 
 def write(path: Path, authority: Authority, *, new: bool) -> None:
-    """Writes the file whole or not at all, for its owner alone. ``new``: it must not be there. Raises ``OSError``."""
+    """Writes the file whole or not at all. A new one is for its owner alone and must not be there; another one keeps
+    whom it is for. Raises ``OSError``."""
     content = b"".join(
         pair.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + pem(pair.chain)
         for pair in authority.pairs
     )
-    content += pem(authority.others)
+    put(path, content + pem(authority.others), new=new)
+
+
+def put(path: Path, content: bytes, *, new: bool, mode: int = 0o600) -> None:
+    """Writes a file whole or not at all: with ``mode``, or as what it replaces. Raises ``OSError``."""
+    path = path.resolve()
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600 from the start
     made = Path(name)
     try:
         with open(descriptor, "wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            if not new and path.exists():
+                former = path.stat()
+                os.fchown(descriptor, former.st_uid, former.st_gid)
+                mode = stat.S_IMODE(former.st_mode)
+            os.fchmod(descriptor, mode)
+            os.fsync(descriptor)
         if new:
             path.hardlink_to(made)  # unlike a renaming, this never takes another file's place
         else:

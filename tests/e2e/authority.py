@@ -37,11 +37,11 @@ def _signed(subject: str, issuer: str, extensions: list[x509.ExtensionType], day
     return builder.sign(_key(issuer), hashes.SHA256())
 
 
-def authority(base: Path, name: str = "test authority") -> tuple[Path, Path]:
+def authority(base: Path, name: str = "test authority", days: float = 2) -> tuple[Path, Path]:
     """Files with the authority's certificate, and with its key and certificate."""
     ski = x509.SubjectKeyIdentifier.from_public_key(_key(name).public_key())
     usage = x509.KeyUsage(True, False, False, False, False, True, True, False, False)
-    certificate = _signed(name, name, [x509.BasicConstraints(ca=True, path_length=None), ski, usage])
+    certificate = _signed(name, name, [x509.BasicConstraints(ca=True, path_length=None), ski, usage], days)
     public, private = base / f"{name}.crt", base / f"{name}.pem"
     public.write_bytes(certificate.public_bytes(PEM))
     private.write_bytes(_pem_key(_key(name)) + certificate.public_bytes(PEM))

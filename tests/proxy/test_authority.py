@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +13,19 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from proxy import authority as module
-from proxy.authority import Authority, finished, leaf, make, pem, prepared, read_authority, switched, write
+from proxy.authority import (
+    Authority,
+    finished,
+    leaf,
+    limits_to,
+    make,
+    pem,
+    prepared,
+    read_authority,
+    successor,
+    switched,
+    write,
+)
 from proxy.pem import Pair, TlsFileError
 from tests.e2e import authority as theirs
 
@@ -78,7 +91,7 @@ def test_a_write_that_fails_leaves_the_former_file(tmp_path, monkeypatch):
     ],
 )
 def test_an_authority_signs_for_no_more_than_it_may(tmp_path, only, host, good):
-    assert verified(tmp_path, host.encode("idna").decode(), make("Sekisho", 30, only)) == good
+    assert verified(tmp_path, host.encode("idna").decode(), make("Sekisho", 30, limits_to(only))) == good
 
 
 def test_a_rotation(tmp_path):
@@ -99,6 +112,32 @@ def test_a_rotation(tmp_path):
     for step in (both, after):
         assert verified(tmp_path, "a.example", step, pem(both.trusted))
     assert not verified(tmp_path, "a.example", after, pem(old.trusted))
+
+
+def test_a_successor_is_like_the_one_before_it(tmp_path):
+    first = make("Our authority", 30, limits_to(["mul-pay.jp"]))
+    new = successor(successor(first, 60), 90)
+    (old,), (certificate,) = first.trusted, new.trusted
+    limits = [one.extensions.get_extension_for_class(x509.NameConstraints) for one in (old, certificate)]
+    assert limits[0] == limits[1]
+    names = [one.subject.rfc4514_string() for one in (old, certificate)]
+    assert all(re.fullmatch("CN=Our authority [0-9a-f]{8}", name) for name in names)
+    assert names[0] != names[1]
+
+
+@pytest.mark.parametrize("word", ["10.0.0.1/8", "a b", "", "*.*.example", "http://a.example"])
+def test_what_nobody_can_be_limited_to(word):
+    with pytest.raises(ValueError, match="neither"):
+        limits_to([word])
+
+
+def test_another_file_keeps_whom_it_is_for(tmp_path):
+    path, link = tmp_path / "ca.pem", tmp_path / "link"
+    write(path, make("Sekisho", 30), new=True)
+    path.chmod(0o440)
+    link.symlink_to(path)
+    write(link, make("Sekisho", 30), new=False)
+    assert (path.stat().st_mode & 0o777, link.is_symlink()) == (0o440, True)
 
 
 def test_what_has_ended_is_trusted_no_more(monkeypatch):
@@ -135,6 +174,8 @@ def test_an_intermediate_authority_is_sent_with_its_leaves(tmp_path):
     )
     authority = Authority((Pair(key, (between,)),), (issuer,))
     assert authority.signing.chain == (between,)
+    with pytest.raises(ValueError, match="above"):
+        successor(authority, 30)
     made = leaf("a.example", KEY, authority.signing)
     own = made.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
     assert own.key_identifier == b"its own"
