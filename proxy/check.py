@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from proxy.policy.errors import PolicyError, Problem, scrub
@@ -12,6 +12,15 @@ from proxy.policy.model import Destination, Lane, Policy
 from proxy.policy.routes import PASSING_ROLES, Route
 from proxy.policy.text import Loc
 
+SOON_DAYS = 30
+ENDS = {
+    "certificate_file": "first",
+    "client_ca_file": "last",
+    "ca_file": "last",
+    "upstream_certificate_file": "first",
+    "intercept_ca_file": "first",
+}
+"""Files with certificates, and which of theirs has to be good: of what is trusted one is enough."""
 _ANY_HOST = frozenset({"0.0.0.0", "::"})
 
 
@@ -64,7 +73,7 @@ def warnings(policy: Policy, today: date) -> tuple[Problem, ...]:
     """What is allowed and may still not be meant, at its place in the file, in file order."""
     found = [*_modes(policy), *_suppressions(policy, today)]
     for index, lane in enumerate(policy.lanes):
-        found += _lane(policy, index, lane)
+        found += [*_lane(policy, index, lane), *_certificates(policy, index, lane, today)]
     return tuple(sorted(set(found), key=lambda problem: (problem.mark, problem.why)))
 
 
@@ -111,6 +120,27 @@ def _lane(policy: Policy, index: int, lane: Lane) -> Iterator[Problem]:
     if not lane.destinations and lane.unlisted == "block":
         why = f'lane "{lane.name}" lets nothing pass: it has no destinations, and unlisted hosts are refused'
         yield Problem(policy.place("lanes", index), why, "list destinations, or set unlisted: external")
+
+
+def _certificates(policy: Policy, index: int, lane: Lane, today: date) -> Iterator[Problem]:
+    for name, path in lane.tls or ():
+        if name not in ENDS or path is None:
+            continue
+        from proxy.authority import read_authority  # noqa: PLC0415 - few policies need it
+        from proxy.pem import TlsFileError, first_end, last_end, read_certificates  # noqa: PLC0415
+
+        try:
+            own = name == "intercept_ca_file"
+            certificates = read_authority(path).signing.chain if own else read_certificates(path)
+        except TlsFileError:
+            continue  # whoever loads the policy is told so
+        end = (last_end if ENDS[name] == "last" else first_end)(certificates)
+        day = datetime.fromtimestamp(end, UTC).date()
+        if (day - today).days < SOON_DAYS:
+            how = f"ends on {day}" if day >= today else f"has ended on {day}"
+            why = f'the {ENDS[name]} certificate in {name} of lane "{lane.name}" {how}'
+            hint = "sekisho ca rotate makes another" if name == "intercept_ca_file" else "renew it"
+            yield Problem(policy.place("lanes", index, "tls", name), why, hint)
 
 
 def check_recognizers(policy: Policy, file: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 
-from proxy.check import Row, summary, warnings
+from proxy.check import ENDS, Row, summary, warnings
 from proxy.policy.model import Policy
+from proxy.policy.tls import Tls
+from tests.e2e.authority import authority, pair
 
 TODAY = date(2027, 1, 1)
 LANE = {"name": "logs", "listen": "127.0.0.1:1", "upstream": "http://loki", "role": "logging"}
@@ -149,3 +151,31 @@ def test_a_second_look(made, why):
 )
 def test_nothing_to_look_at(made):
     assert warnings(made, TODAY) == ()
+
+
+@pytest.mark.parametrize(
+    ("days", "says"), [(28.5, "ends on"), (0.5, "ends on"), (-1.5, "has ended on"), (31, ""), (400, "")]
+)
+def test_a_certificate_that_ends(tmp_path, days, says):
+    authority(tmp_path)
+    certificate, key = pair(tmp_path, "server", days=days)
+    made = policy(LANE | {"tls": {"certificate_file": certificate, "key_file": key}})
+    found = [problem.why for problem in warnings(made, datetime.now(UTC).date())]
+    assert [why.partition(" 20")[0] for why in found] == (
+        [f'the first certificate in certificate_file of lane "logs" {says}'] if says else []
+    )
+
+
+def test_of_trusted_certificates_one_is_enough(tmp_path):
+    early, late = (authority(tmp_path, name, days=days)[0] for name, days in (("a", 3), ("b", 300)))
+    certificate, key = pair(tmp_path, "server", "b", days=90)
+    tls = {"certificate_file": certificate, "key_file": key, "client_ca_file": early}
+    today = datetime.now(UTC).date()
+    (found,) = warnings(policy(LANE | {"tls": tls}), today)
+    assert found.why.startswith('the last certificate in client_ca_file of lane "logs" ends on')
+    early.write_bytes(early.read_bytes() + late.read_bytes())
+    assert warnings(policy(LANE | {"tls": tls}), today) == ()
+
+
+def test_every_certificate_of_a_lane_is_looked_at():
+    assert set(ENDS) == {name for name in Tls.model_fields if "key" not in name}

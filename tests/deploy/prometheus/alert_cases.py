@@ -175,7 +175,16 @@ AUDIT = f"sekisho_audit_errors_total{{{BOTH}}}"
 RELOAD = f"sekisho_policy_last_reload_success{{{BOTH}}}"
 UP = f"up{{{BOTH}}}"
 
+CERTIFICATE = f'sekisho_certificate_expiry_timestamp_seconds{{{BOTH},lane="gmo",purpose="server"}}'
+SERVER = ONE | {"lane": "gmo", "purpose": "server"}
+
 SIDECAR = [
+    Case("SekishoCertificateExpires", "thirteen-days-left", {CERTIFICATE: f"{13 * DAY}x20"}, {10: [SERVER]}),
+    Case("SekishoCertificateExpires", "fifteen-days-left", {CERTIFICATE: f"{15 * DAY}x20"}, {10: []}),
+    Case("SekishoCertificateExpires", "renewed", {CERTIFICATE: f"{9 * DAY}x5 {90 * DAY}x20"}, {3: [SERVER], 10: []}),
+    Case("SekishoCertificateEnds", "two-days-left", {CERTIFICATE: f"{2 * DAY}x20"}, {10: [SERVER]}),
+    Case("SekishoCertificateEnds", "ended", {CERTIFICATE: "60x20"}, {10: [SERVER]}),
+    Case("SekishoCertificateEnds", "four-days-left", {CERTIFICATE: f"{4 * DAY}x20"}, {10: []}),
     Case(
         "SekishoInspectorFailing",
         "an-error",
