@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +75,7 @@ class Container:
 class Pod:
     """The pod of a Deployment among ``manifests``; Secrets that are not among them are in ``secrets``."""
 
-    def __init__(self, base: Path, manifests: list[Manifest], secrets: dict[str, dict[str, bytes]]) -> None:
+    def __init__(self, base: Path, manifests: list[Manifest], secrets: Mapping[str, dict[str, bytes]]) -> None:
         (deployment,) = [item for item in manifests if item["kind"] == "Deployment"]
         self.spec: Manifest = deployment["spec"]["template"]["spec"]
         self.group: int = self.spec.get("securityContext", {}).get("fsGroup", 0)
@@ -140,7 +140,11 @@ class Pod:
 
     def get(self, port: int, path: str, host: str = POD_ADDRESS) -> tuple[int, str]:
         """Status and body of a GET inside the pod's network; 0 where nobody listens."""
-        return self._inside.submit(self._get, host, port, path).result()
+        return self.inside(lambda: self._get(host, port, path))
+
+    def inside[Result](self, call: Callable[[], Result]) -> Result:
+        """What ``call`` gives in a thread whose sockets are the pod's."""
+        return self._inside.submit(call).result()
 
     def probe(self, container: Manifest, kind: str) -> bool:
         """What the kubelet's probe says."""

@@ -7,13 +7,13 @@ import re
 import tomllib
 from pathlib import Path
 
-import certifi
 import pytest
 import yaml
 
 from proxy.policy import load
 from proxy.run import GRACE_SECONDS
 from tests.deploy.kubernetes.tools import CHART, KUBERNETES, POLICY, documents, need, one, output, wrong
+from tests.e2e.authority import authority, pair
 from tests.sidecar import ROOT
 
 EXAMPLE = {"example": {"enabled": True}}
@@ -23,8 +23,9 @@ TWO_TLS_LANES = POLICY.replace(
     "lanes:\n"
     '  - {name: search, listen: 127.0.0.1:9200, upstream: "https://es:9200", role: storage, '
     "tls: {ca_file: /etc/sekisho/tls/search/ca.crt}}\n"
-    '  - {name: sessions, listen: "[::1]:9201", upstream: "https://sessions", role: storage, '
-    "tls: {ca_file: /etc/sekisho/tls/sessions/ca.crt}}\n",
+    '  - {name: sessions, listen: "[::1]:9201", upstream: "http://sessions", role: storage, '
+    "tls: {certificate_file: /etc/sekisho/tls/sessions/tls.crt, key_file: /etc/sekisho/tls/sessions/tls.key, "
+    "client_ca_file: /etc/sekisho/tls/sessions/ca.crt}}\n",
 )
 TRANSPARENT = POLICY.replace(
     "lanes:\n", 'lanes:\n  - {name: all, listen: "0.0.0.0:15001", upstream: transparent, role: external}\n'
@@ -43,11 +44,12 @@ VARIANTS = {
     "network policy": (EXAMPLE | {"networkPolicy": {"enabled": True, "egress": [LOKI]}}, POLICY),
     "workers": (EXAMPLE | {"workers": 4, "resources": {"limits": {"memory": "4Gi"}}}, POLICY),
     "monitor mode": (EXAMPLE, POLICY.replace("mode: enforce", "mode: monitor")),
-    "two lanes to TLS": (
+    "two lanes with TLS": (
         EXAMPLE
         | {
             "extraVolumes": [
-                {"name": name, "secret": {"secretName": f"{name}-tls"}} for name in ("search", "sessions")
+                {"name": name, "secret": {"secretName": f"{name}-tls", "defaultMode": 0o400}}
+                for name in ("search", "sessions")
             ],
             "extraVolumeMounts": [
                 {"name": name, "mountPath": f"/etc/sekisho/tls/{name}", "readOnly": True}
@@ -152,10 +154,27 @@ def stand_in(text: str, base: Path) -> Path:
     key.write_text("k" * 48)
     key.chmod(0o600)
     for lane in ("search", "sessions"):
-        (base / "tls" / lane / "ca.crt").write_bytes(Path(certifi.where()).read_bytes())
+        public, _ = authority(base)
+        public.rename(base / "tls" / lane / "ca.crt")
+        for path in pair(base, "tls"):
+            path.rename(base / "tls" / lane / path.name)
     path = base / "sekisho.yaml"
     path.write_text(text.replace("/etc/sekisho", str(base)).replace("/var/lib/sekisho", str(base)))
     return path
+
+
+def test_a_namespace_with_the_restricted_standard_takes_the_pod(newest, tmp_path):
+    """https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted"""
+    spec = pod(newest.template(tmp_path, *VARIANTS["two lanes with TLS"]))
+    for container in [*spec["initContainers"], *spec["containers"]]:
+        security = container["securityContext"]
+        assert security["runAsNonRoot"] is True
+        assert security["allowPrivilegeEscalation"] is False
+        assert security["capabilities"] == {"drop": ["ALL"]}
+        assert security["seccompProfile"]["type"] == "RuntimeDefault"
+    kinds = {kind for volume in spec["volumes"] for kind in volume if kind != "name"}
+    assert kinds <= {"configMap", "secret", "emptyDir", "persistentVolumeClaim", "projected"}
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & spec.keys()
 
 
 def test_a_change_of_the_policy_does_not_replace_the_pods(newest, tmp_path):
@@ -227,6 +246,9 @@ def test_the_network_policy_opens_the_lanes_and_nothing_else(newest, tmp_path):
     dns, loki = found["egress"]
     assert dns["ports"] == [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]
     assert loki == LOKI
+    file = yaml.safe_dump({"kind": "NetworkPolicy", "spec": {"egress": [dns]}})
+    written = {"networkPolicy": {"enabled": True, "written": file, "egress": [LOKI]}}
+    assert one(newest.template(tmp_path, written), "NetworkPolicy")["spec"]["egress"] == [dns, LOKI]
     closed = {"networkPolicy": {"enabled": True, "dns": False, "metricsFrom": []}}
     loopback = POLICY.replace("0.0.0.0:8080", "127.0.0.1:8080")
     found = one(newest.template(tmp_path, closed, loopback), "NetworkPolicy")["spec"]
@@ -283,6 +305,8 @@ REFUSED = [
     ({"audit": {"storage": "claim"}}, "existingClaim"),
     ({"audit": {"size": "a lot"}}, "size"),
     ({"probes": {"startup": {"periodSeconds": 0}}}, "periodSeconds"),
+    ({"extraVolumes": [{"name": "tls", "secret": {"secretName": "tls"}}]}, "defaultMode"),
+    ({"extraVolumes": [{"name": "tls", "secret": {"secretName": "tls", "defaultMode": 0o644}}]}, "defaultMode"),
     ({"extraVolumeMounts": [{"name": "ca", "mountPath": "/ca.pem", "subPath": "ca.pem"}]}, "extraVolumeMounts"),
     ({"networkPolicy": {"egress": {"to": []}}}, "egress"),
     ({"prometheusRule": {"runbooks": "wiki"}}, "runbooks"),
@@ -309,6 +333,7 @@ UNUSABLE = [
     ({}, POLICY.replace("admin:", "# admin:"), "admin: {listen: 0.0.0.0:9464}"),
     ({}, POLICY.replace("/var/lib/sekisho/", "var/"), "path: /var/lib/sekisho/audit.jsonl"),
     ({}, POLICY.replace("/etc/sekisho/keys/", "secrets/"), "/etc/sekisho/keys/fingerprint.key"),
+    ({"networkPolicy": {"enabled": True, "written": "egress: []"}}, POLICY, "written is no NetworkPolicy"),
     ({"transparent": {"enabled": True, "image": "iptables:1"}}, POLICY, "no lane of the policy has upstream"),
 ]
 
@@ -369,6 +394,12 @@ def test_a_chart_of_the_teams_own_includes_the_sidecar(layers, tmp_path):
         assert mounted == volumes | {"sekisho-audit"}
         assert one(manifests, "PrometheusRule")["spec"]["groups"]
         assert one(manifests, "PodMonitor")["spec"]["selector"]["matchLabels"] == {"sekisho-sidecar": "release-sekisho"}
+
+
+def test_kubernetes_without_native_sidecars_is_refused(newest, tmp_path):
+    (tmp_path / "sekisho.yaml").write_text(POLICY)
+    given = ("--set-file", f"policy={tmp_path / 'sekisho.yaml'}", "--kube-version", "1.28.9")
+    assert ">=1.29" in newest.helm("template", "shop", CHART, *given).stderr
 
 
 def test_the_wrong_scope_is_told(newest, tmp_path):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 
 import pytest
 
 from tests.deploy.kubernetes.kubelet import Pod, until
-from tests.deploy.kubernetes.tools import KUSTOMIZE, need, one
+from tests.deploy.kubernetes.tools import KUSTOMIZE, POLICY, need, one
+from tests.e2e.authority import authority, client_context, pair
 from tests.published_numbers import PUBLISHED
 
 VISA = next(number for number, brand, luhn in PUBLISHED if brand == "visa" and luhn)
@@ -24,10 +26,10 @@ def make_pod(tmp_path, newest):
         pytest.skip("namespaces and other users' files: run as root")
     pods = []
 
-    def make_pod(change=lambda spec: None):
-        manifests = newest.kustomize(KUSTOMIZE / "overlays" / "production")
+    def make_pod(manifests=(), secrets=KEYS, change=lambda spec: None):
+        manifests = manifests or newest.kustomize(KUSTOMIZE / "overlays" / "production")
         change(one(manifests, "Deployment")["spec"]["template"]["spec"])
-        pods.append(Pod(tmp_path, manifests, KEYS))
+        pods.append(Pod(tmp_path, manifests, secrets))
         return pods[-1]
 
     yield make_pod
@@ -42,9 +44,7 @@ def policy_of(overlay: str) -> bytes:
 def test_from_the_first_probe_to_the_last_record(make_pod):
     pod = make_pod()
     (sidecar,), (shop,) = pod.spec["initContainers"], pod.spec["containers"]
-    gate = pod.start(sidecar)
-    until(lambda: pod.probe(sidecar, "startup") or gate.process.poll() is not None, "the startup probe")
-    assert gate.process.poll() is None, gate.log()
+    gate = start(pod)
     assert pod.probe(sidecar, "readiness")
     assert pod.probe(sidecar, "liveness")
     application = pod.start(shop)
@@ -78,6 +78,41 @@ def test_from_the_first_probe_to_the_last_record(make_pod):
     assert [path.name for path in pod.volume("sekisho-audit").iterdir() if not re.match("audit", path.name)] == []
 
 
+def start(pod):
+    """The sidecar, once its startup probe has passed."""
+    sidecar = pod.spec["initContainers"][-1]
+    gate = pod.start(sidecar)
+    until(lambda: gate.process.poll() is not None or pod.probe(sidecar, "startup"), "the startup probe")
+    assert gate.process.poll() is None, gate.log()
+    return gate
+
+
+def test_a_certificate_of_cert_manager_is_served(make_pod, newest, tmp_path):
+    tls = "tls: {certificate_file: /etc/sekisho/tls/tls.crt, key_file: /etc/sekisho/tls/tls.key}"
+    policy = POLICY.replace("role: shop}", f"role: shop, {tls}}}")
+    values = {
+        "example": {"enabled": True},
+        "keys": {"existingSecret": SECRET},
+        "extraVolumes": [{"name": "front", "secret": {"secretName": "front-tls", "defaultMode": 0o400}}],
+        "extraVolumeMounts": [{"name": "front", "mountPath": "/etc/sekisho/tls", "readOnly": True}],
+    }
+    public, _ = authority(tmp_path)
+
+    def issued(subject):
+        certificate, key = pair(tmp_path, "front", subject=subject)
+        return {"tls.crt": certificate.read_bytes(), "tls.key": key.read_bytes(), "ca.crt": public.read_bytes()}
+
+    def served():
+        plain = socket.create_connection(("127.0.0.1", 8080), timeout=20)
+        with client_context(public).wrap_socket(plain, server_hostname="127.0.0.1") as secure:
+            return dict(name for (name,) in secure.getpeercert()["subject"])["commonName"]
+
+    pod = make_pod(newest.template(tmp_path, values, policy), KEYS | {"front-tls": issued("first")})
+    gate = start(pod)
+    assert pod.inside(served) == "first"
+    assert gate.end() == 0
+
+
 def everybody_may_read(spec):
     (volume,) = [volume for volume in spec["volumes"] if volume["name"] == SECRET]
     volume["secret"]["defaultMode"] = 0o444
@@ -93,7 +128,7 @@ def no_group(spec):
     ids=["mode 0444", "no fsGroup"],
 )
 def test_a_key_that_is_not_lent_to_the_group_alone_stops_the_start(make_pod, change, says):
-    pod = make_pod(change)
+    pod = make_pod(change=change)
     gate = pod.start(pod.spec["initContainers"][0])
     assert gate.process.wait(60) == 2
     assert says in gate.log()
