@@ -32,6 +32,7 @@ from proxy.page import Page, Shown
 from proxy.policy import Policy, PolicyError, load
 from proxy.records.audit import AuditError, JsonLinesAudit
 from proxy.records.coverage import Coverage
+from proxy.silence import Silence
 from proxy.workers import return_large_blocks
 
 OK, BAD_INPUT, NO_START, FAULT = 0, 2, 3, 70
@@ -130,7 +131,7 @@ async def _serve(sidecar: Sidecar) -> int:
     loop = asyncio.get_running_loop()
     for number, event in ((signal.SIGTERM, stop), (signal.SIGINT, stop), (signal.SIGHUP, again)):
         loop.add_signal_handler(number, event.set)
-    coverage = Coverage(sidecar.guard)
+    coverage, silence = Coverage(sidecar.guard), Silence(sidecar.guard, sidecar.meter)
     sidecar.guard.note("start")  # before the first byte of traffic: what cannot be recorded does not happen
     try:
         admin = await _open(sidecar, host)
@@ -149,12 +150,15 @@ async def _serve(sidecar: Sidecar) -> int:
     async def cover() -> None:
         await asyncio.to_thread(coverage.write, counted(sidecar.meter.registry))
 
-    covering = asyncio.create_task(coverage.run(cover))
+    async def counts() -> Counts:
+        return counted(sidecar.meter.registry)
+
+    covering, listening = asyncio.create_task(coverage.run(cover)), asyncio.create_task(silence.run(counts))
     await stop.wait()
     notify(STOPPING)
     logger.info("stopping: requests under way have %.0f s", GRACE_SECONDS)
     bypasses.stop()
-    for task in (probing, covering, watching, reloads):
+    for task in (probing, covering, listening, watching, reloads):
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task

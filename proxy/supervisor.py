@@ -34,6 +34,7 @@ from proxy.policy import Lane, PolicyError, load
 from proxy.records.audit import AuditError
 from proxy.records.coverage import Coverage
 from proxy.run import FAULT, GRACE_SECONDS, OK, BadInput, Sidecar, check_fixed, note_stop, open_admin, watch
+from proxy.silence import Silence
 from proxy.worker_process import LAST_WORD
 
 START_SECONDS = 30.0
@@ -84,7 +85,7 @@ class Supervisor:
         self._loop: asyncio.AbstractEventLoop
         self._members: list[Member] = []
         self._departed: Counts = {}
-        self._coverage = Coverage(sidecar.guard)
+        self._coverage, self._silence = Coverage(sidecar.guard), Silence(sidecar.guard, sidecar.meter)
         self._deaths: deque[float] = deque()
         self._due: asyncio.Queue[int | None] = asyncio.Queue()
         self._code: int | None = None
@@ -110,7 +111,8 @@ class Supervisor:
         except (StartError, AdminError):
             note_stop(self._sidecar)
             raise
-        tasks = (watch(self._sidecar.path, self._changed), self._reloads(), self._coverage.run(self._cover))
+        recording = (self._coverage.run(self._cover), self._silence.run(self.counts))
+        tasks = (watch(self._sidecar.path, self._changed), self._reloads(), *recording)
         self._tasks = [loop.create_task(task) for task in tasks]
         for _ in range(self._count):
             self._due.put_nowait(None)
