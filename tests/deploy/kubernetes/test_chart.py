@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import yaml
 
 from proxy.policy import load
 from proxy.run import GRACE_SECONDS
-from tests.deploy.kubernetes.tools import CHART, KUBERNETES, POLICY, documents, need, one, output, wrong
+from tests.deploy.kubernetes.tools import CHART, KUBERNETES, KUSTOMIZE, POLICY, documents, need, one, output, wrong
 from tests.e2e.authority import authority, pair
 from tests.sidecar import ROOT
 
@@ -254,6 +255,21 @@ def test_the_network_policy_opens_the_lanes_and_nothing_else(newest, tmp_path):
     found = one(newest.template(tmp_path, closed, loopback), "NetworkPolicy")["spec"]
     assert not found["ingress"]
     assert not found["egress"]
+
+
+def test_the_ways_out_are_what_sekisho_deploy_networkpolicy_writes(newest, tmp_path):
+    policy = stand_in(POLICY.replace("p01.mul-pay.jp", "203.0.113.7"), tmp_path)
+    label = "sekisho-sidecar=shop-sekisho"
+    command = ("-m", "proxy", "deploy", "networkpolicy", "--config", policy, "--pod-selector", label)
+    text = output(sys.executable, *command, cwd=ROOT)
+    (written,) = documents(text)
+    values = {"networkPolicy": {"enabled": True, "written": text}}
+    found = one(newest.template(tmp_path, values), "NetworkPolicy")["spec"]
+    assert found["egress"] == written["spec"]["egress"]
+    assert found["podSelector"] == written["spec"]["podSelector"]
+    assert {port["port"] for rule in found["ingress"] for port in rule["ports"]} == {8080, 9464}
+    by_hand = yaml.safe_load((KUSTOMIZE / "network-policy" / "networkpolicy.yaml").read_text())
+    assert found["egress"][:2] == by_hand["spec"]["egress"][:2]
 
 
 def test_the_rules_are_those_of_deploy_prometheus(newest, tmp_path):
