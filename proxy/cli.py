@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from proxy.commands import ca, deploy, records
+from proxy.commands import ca, deploy, doctor, records
 from proxy.keyfile import KeyFileError
 from proxy.policy.errors import PolicyError, Problem
 from proxy.terminal import BAD_INPUT, FAULT, ConfigOption, JsonOption, fail, leave, print_json, say, tell
@@ -44,6 +44,7 @@ app.add_typer(records.audit_app, name="audit")
 app.add_typer(ca.ca_app, name="ca")
 app.add_typer(deploy.deploy_app, name="deploy")
 app.command()(records.report)
+app.command()(doctor.doctor)
 
 
 class DemoMode(StrEnum):

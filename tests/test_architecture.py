@@ -32,7 +32,7 @@ SOLE_IMPORTERS = {
     ],
     "aiohttp": ["proxy/admin.py", "proxy/page.py", "proxy/demo/*.py"],
     "jinja2": ["proxy/page.py", "proxy/records/report_page.py"],
-    "prometheus_client": ["proxy/metrics*.py"],
+    "prometheus_client": ["proxy/metrics*.py", "proxy/doctor/sidecar.py"],
     "typer": ["proxy/cli.py", "proxy/terminal.py", "proxy/commands/*.py"],
 }
 
