@@ -38,9 +38,15 @@ class CallStream(MovingStream):
     def can_move(self) -> bool:
         """Whether the request is a call whose messages may be inspected one by one."""
         request = self.flow.request
-        if not request.is_http2 or kind_of(kind := body_type(request.headers)) != "grpc":
+        if not request.is_http2 or not self.is_call:
             return False
+        kind = body_type(request.headers)
         return can_be_cut(kind, coding(request.data)) and self.seat.piece_limits(request.host) is not None
+
+    @property
+    def is_call(self) -> bool:
+        """Whether the request says that it is one."""
+        return kind_of(body_type(self.flow.request.headers)) == "grpc"
 
     def cut_response(self) -> CommandGenerator[None]:
         """Ends a call whose answer is on its way with the status of its refusal."""

@@ -171,8 +171,9 @@ class LaneHttpLayer(HttpLayer):
         """An open connection to the destination with room for the exchange, or a new one. Others on which nothing is
         under way are closed, or a client could open one to each destination there is."""
         used = {stream.context.server for stream in self.streams.values()}
+        two = self._wants_two(event)
         for server, client in list(self._upstreams.items()):
-            fits = event.connection_spec_matches(server)
+            fits = event.connection_spec_matches(server) and client.two == two
             if server in self.waiting_for_establishment:
                 if fits:
                     self.waiting_for_establishment[server].append(event)
@@ -186,7 +187,6 @@ class LaneHttpLayer(HttpLayer):
                 yield commands.CloseConnection(server)
         context = self.context.fork()
         context.server = server = Server(address=event.address)
-        two = self.context.client.alpn == HTTP2 and event.address not in self._plain
         stack = tunnel.LayerStack()
         if event.tls:
             server.sni = self.seat.server_name(event.address[0])
@@ -198,6 +198,13 @@ class LaneHttpLayer(HttpLayer):
         self.connections[server] = stack[0]
         self.waiting_for_establishment[server].append(event)
         yield from self.event_to_child(stack[0], events.Start())
+
+    def _wants_two(self, event: GetHttpConnection) -> bool:
+        """Whether to try HTTP/2. A client that agreed on it with the lane's own TLS has not asked a cleartext upstream."""
+        if self.context.client.alpn != HTTP2 or event.address in self._plain:
+            return False
+        stream = self.command_sources[event]
+        return event.tls or not self.seat.secure or (isinstance(stream, LaneStream) and stream.is_call)
 
     def register_connection(self, command: RegisterHttpConnection) -> CommandGenerator[None]:
         """Gives a new connection to those who wait for it; where it has no room for all, the others get their own."""
@@ -291,7 +298,7 @@ class LaneHttpClient(Layer):
     def __init__(self, context: Context, seat: Seat, *, two: bool) -> None:
         super().__init__(context)
         self.seat = seat
-        self._two = two
+        self.two = two
 
     def has_room(self, used: set[Server]) -> bool:
         """Whether one more exchange can begin here; ``used`` are the connections that have one."""
@@ -303,7 +310,7 @@ class LaneHttpClient(Layer):
         if error:
             yield RegisterHttpConnection(server, error)
             return
-        two = self._two and (server.alpn == HTTP2 or not server.tls)
+        two = self.two and (server.alpn == HTTP2 or not server.tls)
         self.end = LaneClientTwo(self.context, self.seat) if two else LaneClient(self.context, self.seat)
         self._handle_event = self.end.handle_event  # type: ignore[method-assign]
         yield from self.end.handle_event(event)

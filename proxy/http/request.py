@@ -53,6 +53,10 @@ class Seat(Bounds, Protocol):
         """The client names the destination of each request."""
 
     @property
+    def secure(self) -> bool:
+        """The client speaks TLS to the lane itself."""
+
+    @property
     def draining(self) -> bool:
         """No more requests are wanted on this connection."""
 

@@ -42,7 +42,8 @@ def unusable_files(document: Document, base: Path) -> Iterator[Problem]:
         for certificate, key in PAIRS:
             names = [tls.get(name) if isinstance(tls, Mapping) else None for name in (certificate, key)]
             paths = [base / name for name in names if isinstance(name, str) and name and "\0" not in name]
-            if len(paths) == len(names) and (why := _unlike(*paths)):
+            if len(paths) == len(names) and _unlike(*paths):
+                why = f"the key does not belong to the first certificate of {certificate}"
                 yield Problem(document.place(*loc, key), why, f"name the key of {show(names[0])}")
 
 
@@ -145,15 +146,15 @@ def _unreadable(path: Path, what: str) -> tuple[str, str] | None:
         return f"{what} cannot be read", error.strerror or ""
 
 
-def _unlike(certificate: Path, key: Path) -> str:
-    """Why the two are no pair, if each of them is what it should be."""
+def _unlike(certificate: Path, key: Path) -> bool:
+    """Whether the two are no pair, although each of them is what it should be."""
     from proxy.pem import TlsFileError, belongs, read_certificates, read_keys  # noqa: PLC0415 - as in _ca
 
     try:
         (own, *_), (_, (first, *_)) = read_certificates(certificate), read_keys(key, "key")
     except TlsFileError:
-        return ""  # said of the file itself
-    return "" if belongs(own, first) else "the key does not belong to the first certificate of certificate_file"
+        return False  # said of the file itself
+    return not belongs(own, first)
 
 
 _FILES: Mapping[Row, Callable[[Path, str], tuple[str, str] | None]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 import subprocess
 from contextlib import asynccontextmanager
@@ -42,6 +43,11 @@ async def ask(running, context, path="/a") -> bytes:
         writer.close()
 
 
+async def curl(*command: str) -> subprocess.CompletedProcess:
+    options = {"capture_output": True, "text": True, "timeout": 30, "check": False}
+    return await asyncio.to_thread(subprocess.run, command, **options)
+
+
 async def subject_seen(running, public) -> str:
     """Whose certificate a new client sees."""
     reader, writer = await asyncio.open_connection("127.0.0.1", running.port(), ssl=client_context(public))
@@ -65,9 +71,34 @@ async def test_curl(tmp_path, flag, version):
     public, _ = authority(tmp_path)
     async with lane(tmp_path, tls_of(*pair(tmp_path, "server"))) as running:
         url = f"https://127.0.0.1:{running.port()}/a"
-        command = ["curl", "-q", "-sS", flag, "--cacert", str(public), "-w", " %{http_version}", url]
-        ran = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=20, check=False)
+        ran = await curl("curl", "-q", "-sS", flag, "--cacert", str(public), "-w", " %{http_version}", url)
         assert (ran.stdout, ran.stderr) == (f"ok {version}", "")
+
+
+async def test_http2_with_the_client_asks_nothing_of_a_cleartext_upstream(tmp_path):
+    """One that has never heard of HTTP/2 answers its preface with a reset, before an answer can be read."""
+    public, _ = authority(tmp_path)
+    heard = []
+
+    async def old(reader, writer):
+        heard.append(await reader.readuntil(b"\r\n"))
+        if heard[-1].startswith(b"PRI"):
+            writer.transport.abort()
+            return
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.0 200 OK\r\n\r\nok")
+        writer.close()
+
+    server = await asyncio.start_server(old, "127.0.0.1", 0)
+    row = {"upstream": f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"}
+    async with plane(ScriptedGuard(policy(tmp_path, row | tls_of(*pair(tmp_path, "server"))))) as running:
+        url = f"https://127.0.0.1:{running.port()}/a"
+        ran = await curl("curl", "-q", "-sS", "--http2", "--cacert", str(public), url, url, "-w", " %{http_version} ")
+        assert (ran.stdout, ran.stderr) == ("ok 2 ok 2 ", "")
+        call = ["-H", "content-type: application/grpc", "-H", "te: trailers", "-d", ""]
+        await curl("curl", "-q", "-sS", "--http2", "--cacert", str(public), *call, url)
+    server.close()
+    assert heard == [b"GET /a HTTP/1.1\r\n", b"GET /a HTTP/1.1\r\n", b"PRI * HTTP/2.0\r\n"]
 
 
 async def test_card_data_is_refused_inside(tmp_path):
@@ -175,6 +206,26 @@ async def test_sessions_of_verified_clients_are_not_resumed(tmp_path):
             writer.close()
 
 
+async def test_openssl_sees_who_is_asked_for(tmp_path):
+    public, _ = authority(tmp_path)
+    certificate, key = pair(tmp_path, "client")
+    async with lane(tmp_path, tls_of(*pair(tmp_path, "server"), public)) as running:
+        where = ["-connect", f"127.0.0.1:{running.port()}", "-CAfile", str(public), "-verify_return_error"]
+        own = ["-cert", str(certificate), "-key", str(key), "-alpn", "h2"]
+        ran = await asyncio.to_thread(
+            subprocess.run,
+            ["openssl", "s_client", *where, *own],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        assert "Verify return code: 0 (ok)" in ran.stdout
+        assert "ALPN protocol: h2" in ran.stdout
+        assert re.search("Acceptable client certificate CA names\nCN ?= ?test authority", ran.stdout)
+
+
 async def test_a_handshake_that_takes_too_long(tmp_path, monkeypatch):
     monkeypatch.setattr("proxy.http.secure.HANDSHAKE_SECONDS", 0.05)
     authority(tmp_path)
@@ -257,6 +308,50 @@ async def test_an_upstream_that_refuses_ours(tmp_path, issuer):
         async with plane(ScriptedGuard(policy(tmp_path, upstream_of(tmp_path, server, **more)))) as running:
             assert status_of(await running.ask(get("/a"))) == 502
         assert server.requests == []
+
+
+# A forward lane as an HTTPS proxy.
+
+
+def forward_of(base, *, clients: bool = False) -> dict:
+    public, private = authority(base)
+    files = [*pair(base, "proxy"), *([public] if clients else [])]
+    destinations = [{"hosts": ["127.0.0.1"], "role": "external"}]
+    tls = tls_of(*files, ca_file=public, intercept_ca_file=private)
+    return {"upstream": "forward", "destinations": destinations, **tls}
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("clients", [False, True])
+async def test_curl_through_an_https_proxy(tmp_path, scheme, clients):
+    """TLS to the proxy, and for https another one inside, with HTTP/2 in it."""
+    public, _ = authority(tmp_path)
+    certificate, key = pair(tmp_path, "client")
+    async with (
+        origin(tls=server_context(tmp_path, "127.0.0.1") if scheme == "https" else None) as server,
+        plane(ScriptedGuard(policy(tmp_path, forward_of(tmp_path, clients=clients)))) as running,
+    ):
+        shown = ["--proxy-cert", str(certificate), "--proxy-key", str(key)] if clients else []
+        trust = ["--proxy-cacert", str(public), "--cacert", str(public), *shown]
+        proxy, url = f"https://127.0.0.1:{running.port()}", f"{scheme}://127.0.0.1:{server.port}/a"
+        command = ["curl", "-q", "-sS", "--max-time", "20", "--noproxy", "", *trust, "-x", proxy]
+        ran = await curl(*command, "-w", " %{http_version}", url)
+        assert (ran.stdout, ran.stderr) == ("ok 2" if scheme == "https" else "ok 1.1", "")
+        ran = await curl(*command, "-w", " %{http_code}", f"{url}/4111111111111111")
+        assert ran.stdout.endswith(" 403")
+        assert len(server.requests) == 1
+        if clients:
+            ran = await curl(*[word for word in command if word not in shown], url)
+            assert (ran.returncode != 0, ran.stdout) == (True, "")
+            assert ("lane", "client-certificate") in running.meter.named("refused")
+        assert running.meter.named("internal_error") == []
+
+
+async def test_a_proxy_with_tls_in_the_clear(tmp_path):
+    async with plane(ScriptedGuard(policy(tmp_path, forward_of(tmp_path)))) as running:
+        answer = await running.ask(b"CONNECT 127.0.0.1:1 HTTP/1.1\r\nHost: a\r\n\r\n", close=True)
+        assert b"urn:sekisho:problem:cleartext-on-tls" in answer
+        assert running.guard.asked == []
 
 
 # Files that change.

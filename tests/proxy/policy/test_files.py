@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from proxy.policy import Policy
 from proxy.policy.files import _FILES, files_of, unusable_files
 from proxy.policy.text import read
+from tests.e2e.authority import authority, pair
 
 CA = """\
 -----BEGIN CERTIFICATE-----
@@ -76,6 +77,55 @@ def test_an_authority_for_interception(put, tmp_path, own_authority):
         (35, 'the authority file "ca.pem" holds no certificate and no private key')
     ]
     assert found(put("ca.pem", own_authority), text) == []
+
+
+CERTIFICATES = """\
+lanes:
+  - tls:
+      certificate_file: a.crt
+      key_file: a.key
+      client_ca_file: ca.crt
+  - tls:
+      upstream_certificate_file: b.crt
+      upstream_key_file: b.key
+"""
+
+
+def said(base: Path) -> list[tuple[int, str]]:
+    return [(row.mark.line, row.why) for row in unusable_files(read(CERTIFICATES.encode()), base)]
+
+
+def test_certificates_and_their_keys(tmp_path):
+    assert sorted(said(tmp_path)) == [
+        (3, 'the certificate file "a.crt" does not exist'),
+        (4, "the key file does not exist"),
+        (5, 'the certificate file "ca.crt" does not exist'),
+        (7, 'the certificate file "b.crt" does not exist'),
+        (8, "the key file does not exist"),
+    ]
+    authority(tmp_path)[0].rename(tmp_path / "ca.crt")
+    pair(tmp_path, "a")
+    certificate, key = pair(tmp_path, "b")
+    assert said(tmp_path) == []
+    key.chmod(0o604)
+    assert said(tmp_path) == [(8, "the key file can be read by others (mode 0604)")]
+    key.chmod(0o600)
+    key.write_bytes(pair(tmp_path, "a")[1].read_bytes())
+    assert said(tmp_path) == [(8, "the key does not belong to the first certificate of upstream_certificate_file")]
+    key.write_text("x")
+    assert said(tmp_path) == [(8, 'the key file "b.key" holds no unencrypted PEM key')]
+    certificate.write_text("x")
+    assert (7, 'the certificate file "b.crt" holds no readable PEM certificate') in said(tmp_path)
+
+
+def test_an_authority_whose_key_is_anothers(tmp_path):
+    public, _ = authority(tmp_path)
+    _, key = pair(tmp_path, "server")
+    (tmp_path / "ca.pem").write_bytes(public.read_bytes() + key.read_bytes())
+    (tmp_path / "ca.pem").chmod(0o600)
+    assert found(tmp_path, lanes("intercept_ca_file")) == [
+        (35, 'the authority file "ca.pem": a key in it does not belong to any certificate in it')
+    ]
 
 
 @pytest.mark.parametrize("text", ["audit: 3", "lanes: {a: b}", "recognizers: 3", 'recognizers: ["", "a\\0b", 3]', "x"])
