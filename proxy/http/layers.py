@@ -200,7 +200,7 @@ class LaneHttpLayer(HttpLayer):
         yield from self.event_to_child(stack[0], events.Start())
 
     def _wants_two(self, event: GetHttpConnection) -> bool:
-        """Whether to try HTTP/2. A client that agreed on it with the lane's own TLS has not asked a cleartext upstream."""
+        """Whether to try HTTP/2. Who agreed on it with the lane's own TLS has not asked a cleartext upstream."""
         if self.context.client.alpn != HTTP2 or event.address in self._plain:
             return False
         stream = self.command_sources[event]
