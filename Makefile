@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # One virtual environment: two pips at work in it at once (make -j) would break it.
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help dashboards prometheusrule demo run test lint format types bench bench-inspect soak score fuzz check clean lock image-proof unit-proof
+.PHONY: help dashboards prometheusrule demo run test lint format types bench bench-inspect soak score fuzz check clean lock image-proof unit-proof compose-proof
 
 help:
 	@echo "make demo     the whole story on this machine, in one minute (MODE=monitor: the same without enforcement)"
@@ -27,7 +27,7 @@ help:
 	@echo "make fuzz     the detectors' properties with EXAMPLES=2000 fresh examples, then SECONDS_OF_FUZZ=60 of atheris"
 	@echo "make dashboards  the Grafana dashboards, from their code    make prometheusrule   deploy/kustomize's, from the rules"
 	@echo "make lock     the image's Python packages, by version and hash      make image-proof   the image, without an engine"
-	@echo "make unit-proof  the systemd unit, under a real systemd"
+	@echo "make unit-proof  the systemd unit, under a real systemd    make compose-proof   deploy/compose.yaml, without an engine"
 	@echo "make score    recall and false alarms of the detectors, by group, beside Presidio's and a plain regex's"
 
 demo: $(VENV)/.runtime
@@ -94,6 +94,10 @@ image-proof: $(VENV)/.test
 # The systemd unit under a real systemd in namespaces of its own, from the tree that image-proof has made.
 unit-proof: $(VENV)/.test
 	@$(BIN)/python -m tests.deploy.systemd.prove $(ARGS)
+
+# deploy/compose.yaml in network namespaces, from the same tree, with this machine's Prometheus and Alertmanager.
+compose-proof: $(VENV)/.test
+	@$(BIN)/python -m tests.deploy.docker.prove_compose $(ARGS)
 
 # For a first try of the example policy. A deployment brings its own key: fingerprints and audit chain rest on it.
 deploy/secrets/fingerprint.key:

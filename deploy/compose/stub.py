@@ -6,6 +6,7 @@ Made of the parts of ``sekisho demo``. Each role listens on port 8000, and on th
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -22,7 +23,7 @@ from proxy.demo.sinks import Handler, Sink, search_store, session_store
 from proxy.demo.stage import Stage
 
 HOST, PORT = "0.0.0.0", 8000
-PAUSE_SECONDS = 2.0
+PAUSE_SECONDS = float(os.environ.get("PAUSE_SECONDS", "2"))
 MISTAKE_EVERY = 10
 LANES = Lanes(
     logs="http://sekisho:3100",
