@@ -20,11 +20,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.deploy.kubernetes.tools import Manifest
+from tests.deploy.kubernetes.tools import Manifest, run
 from tests.sidecar import ROOT
 
 POD_ADDRESS = "192.0.2.10"
 SECONDS = 60.0
+ENVIRONMENT = {
+    "PATH": "/usr/bin:/bin",
+    "HOME": "/nonexistent",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTHONPATH": str(ROOT),
+}
+"""What the image sets."""
 
 
 def until(true: Callable[[], bool], what: str) -> None:
@@ -111,32 +118,42 @@ class Pod:
 
     def start(self, container: Manifest) -> Container:
         """The container's process, with its user, groups and capabilities."""
+        log = self.base / f"{container['name']}.log"
+        command = self._inner(container, [*container["command"], *container.get("args", [])])
+        with log.open("wb") as out:
+            process = subprocess.Popen(
+                command, env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT
+            )
+        self._containers.append(Container(process, log))
+        return self._containers[-1]
+
+    def exec(self, container: Manifest, *command: str, given: bytes = b"") -> tuple[int, str]:
+        """Exit code and output of ``kubectl exec -i``; container engines give standard input to the container's user."""
+        reading, writing = os.pipe()
+        os.fchown(reading, container["securityContext"]["runAsUser"], 0)
+        os.write(writing, given)
+        os.close(writing)
+        try:
+            done = run(*self._inner(container, list(command)), env=ENVIRONMENT, stdin=reading)
+        finally:
+            os.close(reading)
+        return done.returncode, done.stdout + done.stderr
+
+    def _inner(self, container: Manifest, command: list[str]) -> list[str]:
         security = container["securityContext"]
         assert security["readOnlyRootFilesystem"] is True
         assert security["capabilities"] == {"drop": ["ALL"]}
         assert security["allowPrivilegeEscalation"] is False
-        user = security["runAsUser"]
-        who = ["--reuid", user, "--regid", security.get("runAsGroup", 0)]
+        who = ["--reuid", security["runAsUser"], "--regid", security.get("runAsGroup", 0)]
         who += ["--groups", self.group] if self.group else ["--clear-groups"]
         none = ["--no-new-privs", "--inh-caps=-all", "--bounding-set=-all"]
-        program, *arguments = [*container["command"], *container.get("args", [])]
+        program, *arguments = command
         python = {"sekisho": [sys.executable, "-m", "proxy"], "python": [sys.executable]}[program]
-        log = self.base / f"{container['name']}.log"
-        with log.open("wb") as out:
-            process = subprocess.Popen(
-                [
-                    *("nsenter", f"--target={self._holder.pid}", "--mount", "--net", "--root", "--wd"),
-                    *("sh", "-c", 'cd "$0" && exec "$@"', container.get("workingDir", "/")),
-                    *("setpriv", *map(str, who), *none, *python, *arguments),
-                ],
-                env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "PYTHONDONTWRITEBYTECODE": "1"}
-                | {"PYTHONPATH": str(ROOT)},
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-            )
-        self._containers.append(Container(process, log))
-        return self._containers[-1]
+        return [
+            *("nsenter", f"--target={self._holder.pid}", "--mount", "--net", "--root", "--wd"),
+            *("sh", "-c", 'cd "$0" && exec "$@"', container.get("workingDir", "/")),
+            *("setpriv", *map(str, who), *none, *python, *arguments),
+        ]
 
     def get(self, port: int, path: str, host: str = POD_ADDRESS) -> tuple[int, str]:
         """Status and body of a GET inside the pod's network; 0 where nobody listens."""

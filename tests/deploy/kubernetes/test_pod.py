@@ -63,6 +63,12 @@ def test_from_the_first_probe_to_the_last_record(make_pod):
     until(lambda: "sekisho_policy_last_reload_success 1.0" in pod.get(9464, "/metrics")[1], "the former policy")
     assert pod.get(8080, f"/?card={VISA}")[0] == 403
 
+    assert pod.exec(sidecar, "sekisho", "check", "/dev/stdin", given=policy_of("staging"))[0] == 0
+    write = ("sekisho", "deploy", "networkpolicy", "--config", "/etc/sekisho/policy/sekisho.yaml")
+    code, written = pod.exec(sidecar, *write, "--pod-selector", "sekisho-sidecar=sekisho")
+    assert code == 0
+    assert "p01.mul-pay.jp:443 (lane gmo): complete the rule" in written
+
     application.end()
     assert pod.get(8080, "/")[0] == 502, "the sidecar still answers when the shop has ended"
     assert gate.end() == 0
