@@ -16,7 +16,7 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-PROC_NET = Path("/proc/net")
+PROC_NET = Path("/proc/self/net")
 MOST_BYTES = 8 * 1024 * 1024
 """Read of one table: about fifty thousand sockets."""
 

@@ -17,7 +17,7 @@ class Bypass(BaseModel):
     model_config = STRICT
 
     watch_seconds: float = Field(
-        2.0, ge=0, le=3600, description="How often the socket table is looked through, in seconds; 0: never."
+        2.0, ge=0, le=60, description="How often the socket table is looked through, in seconds; 0: never."
     )
     allowed_uids: tuple[Uid, ...] = Field(
         (),

@@ -258,4 +258,52 @@ PROBE = [
     Case("SekishoProbeAbsent", "before-there-is-a-probe", {MONITORED: "0x60", OTHER: "0x60"}, {20: [], 60: []}),
 ]
 
-CASES = [*CARD_DATA, *COVERAGE, *SIDECAR, *PROBE]
+
+def around(kind: str, lane: str = "gmo") -> str:
+    return f'sekisho_bypass_timestamp_seconds{{{BOTH},lane="{lane}",kind="{kind}"}}'
+
+
+HEARD = f'sekisho_lane_last_message_timestamp_seconds{{{BOTH},lane="gmo"}}'
+ENCRYPTED = f'sekisho_gaps_total{{{BOTH},lane="egress",reason="encrypted",verdict="block"}}'
+WATCHED = f"sekisho_bypass_watch_timestamp_seconds{{{BOTH}}}"
+DIRECT, QUIC = ONE | {"lane": "gmo", "kind": "direct"}, ONE | {"lane": "other", "kind": "quic"}
+OTHERS = {around("egress", "other"): "_x10 600x10", around("silent"): "_x10 600x10"}
+
+BYPASS = [
+    Case(
+        "SekishoBypass",
+        "as-long-as-it-is-open-and-five-minutes",
+        {around("direct"): "_x10 600+60x10 1200x20", around("quic", "other"): "_x10 600x10", **OTHERS},
+        {9: [], 10: [DIRECT], 20: [DIRECT], 24: [DIRECT], 26: []},
+    ),
+    Case("SekishoBypass", "after-a-restart", {around("direct"): "0x5 stale"}, {6: [], 10: []}),
+    Case(
+        "SekishoBypassQuic",
+        "for-five-minutes",
+        {around("quic", "other"): "_x10 600x10", around("direct"): "_x10 600x10", **OTHERS},
+        {9: [], 10: [QUIC], 14: [QUIC], 16: []},
+    ),
+    Case(
+        "SekishoBypassEncrypted",
+        "one",
+        {ENCRYPTED: "_x10 1x30", GAPS: "0+1x40"},
+        {9: [], 11: [{"job": "sekisho", "lane": "egress", "reason": "encrypted"}], 30: []},
+    ),
+    Case("SekishoBypassEncrypted", "other-gaps", {GAPS: "0+1x40"}, {11: [], 30: []}),
+    Case("SekishoBypassUnwatched", "stuck", {WATCHED: "0+60x20 1200x40"}, {24: [], 29: [ONE], 60: [ONE]}),
+    Case("SekishoBypassUnwatched", "turned-off", {WATCHED: "0x60"}, {10: [], 60: []}),
+    Case(
+        "SekishoLaneSilent",
+        "seen-by-a-sidecar",
+        {MONITORED: "0x120", around("silent"): "_x30 1800x90", HEARD: "900x120"},
+        {29: [], 36: [GMO], 85: [GMO], 95: []},
+    ),
+    Case(
+        "SekishoLaneSilent",
+        "seen-by-a-sidecar-and-talking-again",
+        {MONITORED: "0x120", around("silent"): "_x30 1800x90", HEARD: "900x49 3000+60x60"},
+        {36: [GMO], 52: [], 80: []},
+    ),
+]
+
+CASES = [*CARD_DATA, *COVERAGE, *SIDECAR, *PROBE, *BYPASS]

@@ -14,7 +14,7 @@ def test_it_is_on_by_default():
     "wrong",
     [
         {"watch_seconds": -1},
-        {"watch_seconds": 3601},
+        {"watch_seconds": 61},
         {"watch_seconds": "2"},
         {"allowed_uids": (-1,)},
         {"allowed_uids": (2**32,)},
