@@ -79,15 +79,19 @@ def _options(
 def run(
     config: ConfigOption = Path("sekisho.yaml"),
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that serve the lanes together.")] = 1,
+    grace: Annotated[
+        float,
+        typer.Option(min=0, max=86_400, metavar="SECONDS", help="What is under way at SIGTERM may take so long."),
+    ] = 10,
 ) -> None:
     """Run the sidecar: open every lane of the policy and let no card data cross.
 
     It is ready (/readyz of the admin server) once every lane listens and the inspector has found a synthetic card
-    number. SIGTERM finishes what is under way and ends; SIGHUP reads the policy again.
+    number. SIGTERM finishes what is under way and ends, a second one at once; SIGHUP reads the policy again.
     """
     from proxy.run import main as start  # noqa: PLC0415 - loads the host
 
-    leave(lambda: start(config, workers))
+    leave(lambda: start(config, workers, grace))
 
 
 @app.command()

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import logging
+import struct
+import termios
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
@@ -231,6 +234,19 @@ class LaneConnectionHandler(PressedHandler):
         if self.seat.owes_answer and plain and io and isinstance(io.writer, asyncio.StreamWriter):
             self.seat.owes_answer = False
             io.writer.write(answer(word))
+
+    def has_unread(self) -> bool:
+        """Whether the client has sent what the layers have not been given yet."""
+        io = self.transports.get(self.client)
+        if io is None or not isinstance(io.writer, asyncio.StreamWriter) or io.writer.is_closing():
+            return False
+        if getattr(io.reader, "_buffer", b""):
+            return True
+        try:
+            waiting = fcntl.ioctl(io.writer.get_extra_info("socket").fileno(), termios.FIONREAD, bytes(4))
+        except (OSError, ValueError):
+            return False
+        return struct.unpack("i", waiting) != (0,)
 
     def cut(self) -> None:
         """Closes both sides now."""

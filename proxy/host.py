@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import time
 import types
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol, cast
 
 from mitmproxy import options as host_options
@@ -14,20 +15,25 @@ from mitmproxy.master import Master
 from mitmproxy.proxy.mode_servers import ServerInstance
 
 from proxy.addon import Asked, Gate
-from proxy.addresses import why_not_bound
+from proxy.addresses import try_bind, why_not_bound
 from proxy.handler import LaneConnectionHandler, place
 from proxy.http.hooks import LaneHooks
 from proxy.http.layers import LaneHttpLayer
 from proxy.http.seat import Counts, LaneSeat, Rules, Table
 from proxy.http.secure import SecureLayer
 from proxy.http.websocket import Leaving
-from proxy.listener import LaneInstance, LaneMode, Listeners, mode_of
+from proxy.listener import LAST_CALL_SECONDS, LaneInstance, LaneMode, Listeners, mode_of
 from proxy.policy import Lane, Policy
 from proxy.probe import Probe
 from proxy.workers import Workers
 
 IDLE_SECONDS = 300
 """A connection on which nothing moves for so long is closed."""
+QUIET_SECONDS = 0.5
+"""A kept connection of a lane that ends is closed once nothing has moved on it for so long: a client that uses it is
+told to close it with its next answer instead, and loses nothing."""
+LOOK_SECONDS = 0.1
+"""How often that is looked for."""
 OPTIONS: Mapping[str, Any] = {
     "connection_strategy": "lazy",  # nothing is dialled before the policy has spoken
     "keep_host_header": True,  # signed requests cover Host
@@ -77,6 +83,7 @@ class Host:
         Reads the certificates that ``guard.policy`` names: raises ``TlsFileError``.
         """
         self.shared = shared
+        self.last_call = LAST_CALL_SECONDS
         self._guard = guard
         self._workers = workers or Workers()
         self._table = Table(Rules.of(guard.policy), meter)
@@ -85,6 +92,7 @@ class Host:
         self.hooks = LaneHooks(gate, self._table, self.listeners.server_connect)
         self.snapshot = host_options.Options()
         self._risen = asyncio.Event()
+        self._fading: asyncio.Task[None] | None = None
         self.probe = Probe(self, meter, guard.note)
         """Not running: its ``run`` is for a task of the owner's."""
 
@@ -111,8 +119,8 @@ class Host:
         return {name: server.listen_addrs[0][:2] for name, server in self._servers().items() if server.listen_addrs}
 
     def listening(self) -> dict[str, bool]:
-        """Which lanes of the policy listen."""
-        servers = self._servers()
+        """Which lanes of the policy listen. None, once the end has begun."""
+        servers = self._servers() if not self._table.draining else {}
         return {lane.name: lane.name in servers and servers[lane.name].is_running for lane in self._guard.policy.lanes}
 
     async def reload(self, policy: Policy) -> None:
@@ -129,25 +137,28 @@ class Host:
             raise
         self._table.rules = rules
         self._count_ends()
-        self._close_idle()
+        self._fade()
 
-    async def drain(self, seconds: float) -> None:
-        """Accepts nothing more, lets what is under way finish for up to ``seconds``, then cuts what is left."""
+    async def drain(self, seconds: float, hurry: asyncio.Event | None = None) -> None:
+        """Accepts nothing more, lets what is under way finish for up to ``seconds``, or until somebody sets ``hurry``,
+        then cuts what is left."""
         self._table.draining = True
+        self.last_call = min(self.last_call, seconds)
         await self.listeners.servers.update([])
-        self._close_idle()
-        try:
-            async with asyncio.timeout(seconds):
-                await self._all_gone()
-        except TimeoutError:
+        self._fade()
+        ending = asyncio.create_task(self._all_gone())
+        hurried = asyncio.create_task((hurry or asyncio.Event()).wait())
+        await asyncio.wait((ending, hurried), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if self.listeners.connections:
             logger.warning("%d connections cut after the grace period", len(self.listeners.connections))
             for handler in self._handlers():
                 handler.cut()
-        try:
-            async with asyncio.timeout(1):
-                await self._all_gone()
-        except TimeoutError:
+            await asyncio.wait((ending,), timeout=1)
+        if self.listeners.connections:
             logger.error("%d connections did not end", len(self.listeners.connections))
+        for task in (ending, hurried, self._fading):
+            if task is not None:
+                task.cancel()
         self._workers.close()
 
     # For the listeners.
@@ -226,24 +237,47 @@ class Host:
         handlers = list(self.listeners.connections.values())
         return [handler for handler in handlers if isinstance(handler, LaneConnectionHandler)]
 
-    def _close_idle(self) -> None:
-        for handler in self._handlers():
-            seat, layer = handler.seat, handler.layer
-            if isinstance(layer, SecureLayer):
-                layer = layer.child_layer
-            if not isinstance(seat, LaneSeat) or not seat.draining:
-                continue
-            if seat.duplex or handler.multiplexed:
-                handler.feed(Leaving())
-            elif seat.owes_answer:
-                continue
-            elif seat.inside or not (isinstance(layer, LaneHttpLayer) and layer.busy):
-                handler.cut()
+    def _fade(self) -> None:
+        """Begins to end the connections of lanes that end, each as its protocol has it."""
+        if self._fading is None or self._fading.done():
+            self._fading = asyncio.create_task(self._end_quietly())
+
+    async def _end_quietly(self) -> None:
+        told: set[LaneConnectionHandler] = set()
+        while going := [handler for handler in self._handlers() if handler.seat.draining]:
+            for handler in going:
+                if not (handler.seat.duplex or handler.multiplexed):
+                    if self._is_idle(handler):
+                        handler.cut()
+                elif handler not in told:
+                    told.add(handler)
+                    handler.feed(Leaving())
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def _is_idle(self, handler: LaneConnectionHandler) -> bool:
+        """Whether the client of HTTP/1 waits for nothing, and has sent nothing that is still to be read."""
+        seat, layer = handler.seat, handler.layer
+        if isinstance(layer, SecureLayer):
+            layer = layer.child_layer
+        if not isinstance(seat, LaneSeat) or seat.owes_answer or handler.has_unread():
+            return False
+        if not seat.inside and isinstance(layer, LaneHttpLayer) and layer.busy:
+            return False
+        return time.time() - handler.timeout_watchdog.last_activity >= min(QUIET_SECONDS, self.last_call * 2)
 
     async def _all_gone(self) -> None:
         while self.listeners.connections:
             self._risen.clear()
             await self._risen.wait()
+
+
+def check_free(lanes: Iterable[Lane]) -> None:
+    """Raises ``StartError`` if somebody listens on the address of one, who would get some of its connections."""
+    for lane in lanes:
+        try:
+            try_bind(lane.listen.host, lane.listen.port)
+        except OSError as error:
+            raise StartError(lane.name, str(lane.listen), why_not_bound(error)) from error
 
 
 def hush() -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import socket
+import struct
+from contextlib import suppress
 from typing import Protocol
 
 from mitmproxy import ctx
@@ -23,6 +27,21 @@ from proxy.policy import Lane
 from proxy.refusals import answer
 
 BACKLOG = 1024
+LAST_CALL_SECONDS = 0.25
+"""How long a listener that closes still takes in who has begun to connect: more than a round trip."""
+
+_SO_ATTACH_FILTER = 26
+_NO_SYN = b"".join(
+    struct.pack("HBBI", *step)
+    for step in (
+        (0x30, 0, 0, 13),  # load the flags of the TCP header (RFC 9293 3.1)
+        (0x54, 0, 0, 0x12),  # and with SYN | ACK
+        (0x15, 1, 0, 0x02),  # SYN alone: to the last step
+        (0x06, 0, 0, 0xFFFF),  # take it
+        (0x06, 0, 0, 0),  # drop it
+    )
+)
+"""A filter (classic BPF, socket(7)) under which nobody can begin to connect; clients try again after a second."""
 
 
 class LaneMode(mode_specs.ProxyMode):
@@ -59,6 +78,8 @@ class Places(Protocol):
     """The host's options, read once: the host copies a value each time it is asked for one."""
     shared: bool
     """Whether other processes listen on the same addresses; the kernel gives each connection to one of them."""
+    last_call: float
+    """Seconds that a listener which closes has for those who have begun to connect."""
 
     def sit(self, lane: str) -> LaneSeat | None:
         """A place on a lane, or ``None`` when it is full. Who takes one must ``rise`` from it."""
@@ -87,6 +108,15 @@ class LaneInstance(AsyncioServerInstance[LaneMode]):
         shared = self.manager.places.shared or None
         return [await asyncio.start_server(self.handle_stream, host, port, backlog=BACKLOG, reuse_port=shared)]
 
+    async def _stop(self) -> None:
+        """Takes in those who have begun to connect, and nobody after them: a socket that closes resets its queue."""
+        if seconds := self.manager.places.last_call:
+            for server in self._servers:
+                for sock in getattr(server, "sockets", ()):
+                    turn_away(sock)
+            await asyncio.sleep(seconds)
+        await super()._stop()
+
     async def handle_stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:  # type: ignore[override]
         """Serves one client from its first byte to its last."""
         places = self.manager.places
@@ -114,3 +144,11 @@ class LaneInstance(AsyncioServerInstance[LaneMode]):
     def make_top_layer(self, context: Context) -> Layer:
         """The host's entry, which ``handle_stream`` does not use: a layer needs a seat."""
         raise RuntimeError("a lane's layers are made with its seat")
+
+
+def turn_away(listening: socket.socket) -> None:
+    """Lets nobody begin to connect any more. Where the system knows no filters (it is not Linux), nothing happens."""
+    steps = ctypes.create_string_buffer(_NO_SYN, len(_NO_SYN))
+    program = struct.pack("HP", len(_NO_SYN) // 8, ctypes.addressof(steps))
+    with suppress(OSError):
+        listening.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)

@@ -9,6 +9,7 @@ import socket
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
+from proxy.admin import PASSED, Readiness
 from proxy.channel import Asker, Gone
 from proxy.metrics_sum import Counts
 from proxy.run import FAULT, Sidecar
@@ -41,11 +42,18 @@ class Member:
         if not self.is_gone:
             os.kill(self.pid, number)
 
-    async def ask(self, question: str, seconds: float) -> Any:
+    async def ask(self, question: Any, seconds: float) -> Any:
         """See ``worker_process``. Raises ``Gone`` or ``TimeoutError``."""
         if self.asker is None:
             raise Gone
         return await self.asker.ask(question, seconds)
+
+    async def state(self, seconds: float) -> Readiness:
+        """What it says of itself; not ready, if it does not say within ``seconds``."""
+        try:
+            return Readiness(**await self.ask("state", seconds))
+        except (Gone, TimeoutError):
+            return Readiness(self_check=PASSED)
 
     async def ended(self) -> int:
         """Its exit code, negative for a signal. Killed if it does not end by itself now."""
@@ -80,9 +88,9 @@ def _become_worker(sidecar: Sidecar, control: socket.socket, records: socket.soc
     code = FAULT
     try:
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_DFL)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in (signal.SIGINT, signal.SIGHUP):  # a terminal sends them to all, and the supervisor has the say
+            signal.signal(number, signal.SIG_IGN)
         kept = sorted((control.fileno(), records.fileno()))
         for low, high in zip((2, *kept), (*kept, os.sysconf("SC_OPEN_MAX")), strict=True):
             os.closerange(low + 1, high)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import hashlib
 import logging
 import signal
 import sys
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -30,16 +31,19 @@ from proxy.metrics_sum import Counts, counted
 from proxy.notify import READY, STOPPING, notify
 from proxy.page import Page, Shown
 from proxy.policy import Policy, PolicyError, load
+from proxy.policy.errors import scrub
+from proxy.policy.files import files_of
 from proxy.records.audit import AuditError, JsonLinesAudit
 from proxy.records.coverage import Coverage
 from proxy.silence import Silence
+from proxy.watch import due
 from proxy.workers import return_large_blocks
 
 OK, BAD_INPUT, NO_START, FAULT = 0, 2, 3, 70
 GRACE_SECONDS = 10.0
-"""How long requests under way may take to finish after SIGTERM."""
-WATCH_SECONDS = 1.0
-"""How often the policy file is looked at for changes."""
+"""How long requests under way may take to finish after SIGTERM, unless the operator says otherwise."""
+
+STOPPING_LINE = "stopping: requests under way have %.0f s; a second signal ends them"
 
 logger = logging.getLogger("sekisho")
 
@@ -60,15 +64,20 @@ class Sidecar:
     self_check: str
     token: bytes = b""
     """What readers of the inspector page must know, if anything."""
+    grace: float = GRACE_SECONDS
+    """Seconds that requests under way may take to finish after SIGTERM."""
+    fixed: Mapping[Path, str] = field(default_factory=dict)
+    """The files that are read at start only, by what they held then."""
 
 
-def main(policy_path: Path, workers: int = 1) -> int:
+def main(policy_path: Path, workers: int = 1, grace: float = GRACE_SECONDS) -> int:
     """Serves the policy until SIGTERM or SIGINT; with more than one worker, as their supervisor. Returns the code."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("presidio-analyzer").setLevel(logging.WARNING)  # names each of its recognizers at start
     return_large_blocks()
     try:
         sidecar = build(policy_path)
+        sidecar.grace = grace
     except (PolicyError, BadInput) as error:
         return _refuse(BAD_INPUT, str(error))
     except AuditError as error:
@@ -92,6 +101,7 @@ def main(policy_path: Path, workers: int = 1) -> int:
 def build(policy_path: Path) -> Sidecar:
     """Reads every file and makes every part. Raises ``PolicyError``, ``BadInput`` or ``AuditError``."""
     policy = load(policy_path)
+    fixed = held(read_at_start(policy))
     try:
         key = read_key(policy.audit.fingerprint_key_file)
         token = read_key(policy.admin.token_file) if policy.admin.token_file is not None else b""
@@ -101,7 +111,7 @@ def build(policy_path: Path) -> Sidecar:
         raise BadInput(str(error)) from None
     meter = new_meter(inspector)
     guard = Guard(policy=policy, inspector=inspector, meter=meter, audit=audit)
-    return Sidecar(policy_path, inspector, meter, audit, guard, self_check(inspector), token)
+    return Sidecar(policy_path, inspector, meter, audit, guard, self_check(inspector), token, fixed=fixed)
 
 
 def new_meter(inspector: Inspector) -> PrometheusMeter:
@@ -127,10 +137,15 @@ def _version() -> str:
 
 async def _serve(sidecar: Sidecar) -> int:
     host = Host(sidecar.guard, sidecar.meter)
-    stop, again = asyncio.Event(), asyncio.Event()
+    stop, hurry, again = asyncio.Event(), asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number, event in ((signal.SIGTERM, stop), (signal.SIGINT, stop), (signal.SIGHUP, again)):
-        loop.add_signal_handler(number, event.set)
+
+    def end() -> None:
+        (hurry if stop.is_set() else stop).set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, end)
+    loop.add_signal_handler(signal.SIGHUP, again.set)
     coverage, silence = Coverage(sidecar.guard), Silence(sidecar.guard, sidecar.meter)
     sidecar.guard.note("start")  # before the first byte of traffic: what cannot be recorded does not happen
     try:
@@ -141,7 +156,6 @@ async def _serve(sidecar: Sidecar) -> int:
     for lane, (address, port) in host.addresses.items():
         logger.info("lane %s listens on %s:%d", lane, address, port)
     notify(READY)
-    watching = asyncio.create_task(watch(sidecar.path, again))
     reloads = asyncio.create_task(_reload(sidecar, host, again))
     probing = asyncio.create_task(host.probe.run())
     bypasses = Watch(sidecar.guard, sidecar.meter)
@@ -156,13 +170,13 @@ async def _serve(sidecar: Sidecar) -> int:
     covering, listening = asyncio.create_task(coverage.run(cover)), asyncio.create_task(silence.run(counts))
     await stop.wait()
     notify(STOPPING)
-    logger.info("stopping: requests under way have %.0f s", GRACE_SECONDS)
+    logger.info(STOPPING_LINE, sidecar.grace)
     bypasses.stop()
-    for task in (probing, covering, listening, watching, reloads):
+    for task in (probing, covering, listening, reloads):
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
-    await host.drain(GRACE_SECONDS)
+    await host.drain(sidecar.grace, hurry)
     await admin.cleanup()
     coverage.write(counted(sidecar.meter.registry))
     note_stop(sidecar)
@@ -215,29 +229,30 @@ def note_stop(sidecar: Sidecar) -> None:
         sidecar.guard.note("stop")
 
 
-async def watch(path: Path, changed: asyncio.Event) -> None:
-    """Sets ``changed`` whenever the file is another one than before."""
-    last = _stamp(path)
-    while True:
-        await asyncio.sleep(WATCH_SECONDS)
-        now = _stamp(path)
-        if now is not None and now != last:
-            last = now
-            changed.set()
+def watched(sidecar: Sidecar) -> tuple[Path, ...]:
+    """The policy file in force, and every file that it names."""
+    return sidecar.path, *files_of(sidecar.guard.policy)
 
 
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
+def read_at_start(policy: Policy) -> tuple[Path, ...]:
+    """Those that are not read again."""
+    keys = (policy.audit.fingerprint_key_file, policy.admin.token_file)
+    return *(path for path in keys if path is not None), *policy.recognizers
+
+
+def held(paths: Iterable[Path]) -> dict[Path, str]:
+    """What each file holds, as its SHA-256; empty if that cannot be read."""
+    found = {}
+    for path in paths:
+        try:
+            found[path] = hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError:
+            found[path] = ""
+    return found
 
 
 async def _reload(sidecar: Sidecar, host: Host, again: asyncio.Event) -> None:
-    while True:
-        await again.wait()
-        again.clear()
+    async for _ in due(lambda: watched(sidecar), again):
         await reload_once(sidecar, host)
 
 
@@ -245,7 +260,7 @@ async def reload_once(sidecar: Sidecar, host: Host) -> bool:
     """Reads the policy file and puts it in force, whole; or changes nothing, says why and counts it."""
     try:
         policy = load(sidecar.path)
-        check_fixed(sidecar.guard.policy, policy)
+        check_fixed(sidecar, policy)
         await host.reload(policy)
         sidecar.audit.keep_days = policy.audit.retention_days
     except (PolicyError, BadInput, TlsFileError, StartError, AuditError) as error:
@@ -256,8 +271,9 @@ async def reload_once(sidecar: Sidecar, host: Host) -> bool:
     return True
 
 
-def check_fixed(old: Policy, new: Policy) -> None:
-    """Raises ``BadInput`` if ``new`` changes what can only be changed by a restart."""
+def check_fixed(sidecar: Sidecar, new: Policy) -> None:
+    """Raises ``BadInput`` if ``new``, or a file that it names, changes what can only be changed by a restart."""
+    old = sidecar.guard.policy
     same = {
         "admin": old.admin == new.admin,
         "audit.path": old.audit.path == new.audit.path,
@@ -266,6 +282,9 @@ def check_fixed(old: Policy, new: Policy) -> None:
     }
     if changed := [name for name, unchanged in same.items() if not unchanged]:
         raise BadInput(f"{', '.join(changed)} cannot change while running: restart with the new policy")
+    now = held(sidecar.fixed)
+    if changed := [scrub(str(path)) for path, content in sidecar.fixed.items() if now[path] != content]:
+        raise BadInput(f"{', '.join(changed)} changed, and is read at start only: put it back, or restart")
 
 
 def _refuse(code: int, why: str) -> int:

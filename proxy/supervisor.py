@@ -16,26 +16,35 @@ import logging
 import signal
 import socket
 from collections import deque
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from proxy.addresses import try_bind, why_not_bound
 from proxy.admin import LISTENING, PASSED, AdminError, Readiness, Runner
 from proxy.channel import Asker, Gone, answer
 from proxy.handler import place
-from proxy.host import StartError
+from proxy.host import StartError, check_free
 from proxy.http.seat import Rules
 from proxy.http.tls import TlsFileError
 from proxy.member import Member, fork
 from proxy.metrics_sum import Counts, added, counted, lasting
 from proxy.notify import READY, STOPPING, notify
-from proxy.policy import Lane, PolicyError, load
+from proxy.policy import PolicyError, load, read_policy
 from proxy.records.audit import AuditError
 from proxy.records.coverage import Coverage
-from proxy.run import FAULT, GRACE_SECONDS, OK, BadInput, Sidecar, check_fixed, note_stop, open_admin, watch
+from proxy.run import (
+    FAULT,
+    OK,
+    STOPPING_LINE,
+    BadInput,
+    Sidecar,
+    check_fixed,
+    note_stop,
+    open_admin,
+    watched,
+)
 from proxy.silence import Silence
-from proxy.worker_process import LAST_WORD
+from proxy.watch import due
+from proxy.worker_process import HURRY, LAST_WORD
 
 START_SECONDS = 30.0
 """How long a worker may take until it listens."""
@@ -101,18 +110,18 @@ class Supervisor:
         """Records the start, opens the admin server and asks for the first workers."""
         loop = self._loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._end, OK)
+            loop.add_signal_handler(number, self._signalled)
         loop.add_signal_handler(signal.SIGHUP, self._changed.set)
         policy = self._sidecar.guard.policy
         self._sidecar.guard.note("start")
         try:
-            _check_free(policy.lanes)
+            check_free(policy.lanes)
             self._admin = await open_admin(self._sidecar, self.render, self.readiness, self.counts)
         except (StartError, AdminError):
             note_stop(self._sidecar)
             raise
         recording = (self._coverage.run(self._cover), self._silence.run(self.counts))
-        tasks = (watch(self._sidecar.path, self._changed), self._reloads(), *recording)
+        tasks = (self._reloads(), *recording)
         self._tasks = [loop.create_task(task) for task in tasks]
         for _ in range(self._count):
             self._due.put_nowait(None)
@@ -157,7 +166,7 @@ class Supervisor:
 
     async def readiness(self) -> Readiness:
         """Ready when every worker is."""
-        states = await asyncio.gather(*(_state(member) for member in self._members))
+        states = await asyncio.gather(*(member.state(SCRAPE_SECONDS) for member in self._members))
         lanes = {}
         for lane in self._sidecar.guard.policy.lanes:
             up = sum(state.lanes.get(lane.name) == LISTENING for state in states)
@@ -222,16 +231,24 @@ class Supervisor:
         elif not self._members:
             self._due.put_nowait(self._code)
 
+    def _signalled(self) -> None:
+        """Ends; at once, when told a second time."""
+        if self._code is None:
+            self._end(OK)
+            return
+        for member in self._members:
+            member.signal(HURRY)
+
     def _end(self, code: int) -> None:
         """Has all workers finish what is under way, and ends with ``code``."""
         if self._code is not None:
             return
         self._code = code
         notify(STOPPING)
-        logger.info("stopping: requests under way have %.0f s", GRACE_SECONDS)
+        logger.info(STOPPING_LINE, self._sidecar.grace)
         for member in self._members:
             member.signal(signal.SIGTERM)
-        self._loop.call_later(GRACE_SECONDS + 5, self._kill_all)
+        self._loop.call_later(self._sidecar.grace + 5, self._kill_all)
         if not self._members:
             self._due.put_nowait(code)
 
@@ -267,50 +284,32 @@ class Supervisor:
             member.counts = await member.ask("metrics", seconds)
 
     async def _reloads(self) -> None:
-        while True:
-            await self._changed.wait()
-            self._changed.clear()
+        async for _ in due(lambda: watched(self._sidecar), self._changed):
             await self._reload()
 
     async def _reload(self) -> None:
         """Puts the policy file in force in all workers. One that fails is replaced, by one that begins with it."""
         former = self._sidecar.guard.policy
         try:
-            policy = load(self._sidecar.path)
-            check_fixed(former, policy)
+            data = read_policy(self._sidecar.path)
+            policy = load(self._sidecar.path, data)
+            check_fixed(self._sidecar, policy)
             Rules.of(policy)  # reads the certificates
-            _check_free([lane for lane in policy.lanes if lane.listen not in {lane.listen for lane in former.lanes}])
+            check_free([lane for lane in policy.lanes if lane.listen not in {lane.listen for lane in former.lanes}])
             self._sidecar.guard.adopt(policy)
             self._sidecar.audit.keep_days = policy.audit.retention_days
         except (PolicyError, BadInput, TlsFileError, StartError, AuditError) as error:
             self._sidecar.meter.policy_reload("error")
             logger.error("policy not reloaded, the former one stays in force: %s", error)
             return
-        await asyncio.gather(*(self._pass_on(policy.sha256, member) for member in self._members))
+        await asyncio.gather(*(self._pass_on(data, member) for member in self._members))
         logger.info("policy %s is in force", policy.policy_id)
 
-    async def _pass_on(self, sha256: str, member: Member) -> None:
+    async def _pass_on(self, data: bytes, member: Member) -> None:
         try:
-            if not (why := await member.ask(sha256, ANSWER_SECONDS)):
+            if not (why := await member.ask({"policy": data.decode("latin-1")}, ANSWER_SECONDS)):
                 return
         except (Gone, TimeoutError) as error:
             why = type(error).__name__
         logger.error("worker %d could not reload and is replaced: %s", member.pid, why)
         member.signal(signal.SIGKILL)
-
-
-async def _state(member: Member) -> Readiness:
-    """What it says of itself; not ready, if it does not say."""
-    try:
-        return Readiness(**await member.ask("state", SCRAPE_SECONDS))
-    except (Gone, TimeoutError):
-        return Readiness(self_check=PASSED)
-
-
-def _check_free(lanes: Sequence[Lane]) -> None:
-    """Raises ``StartError`` if somebody listens on the address of one, who would get some of its connections."""
-    for lane in lanes:
-        try:
-            try_bind(lane.listen.host, lane.listen.port)
-        except OSError as error:
-            raise StartError(lane.name, str(lane.listen), why_not_bound(error)) from error

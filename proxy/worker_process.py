@@ -25,8 +25,10 @@ from proxy.http.tls import TlsFileError
 from proxy.metrics_sum import counted
 from proxy.policy import PolicyError, load
 from proxy.records.audit import AuditError
-from proxy.run import BAD_INPUT, FAULT, GRACE_SECONDS, NO_START, OK, Sidecar, new_meter, readiness_of, self_check
+from proxy.run import BAD_INPUT, FAULT, NO_START, OK, Sidecar, new_meter, readiness_of, self_check
 
+HURRY = signal.SIGUSR1
+"""The supervisor's signal to cut what is under way. Not SIGTERM, which an init system may send to all processes."""
 LAST_WORD = "last-word"
 """Kind of what a worker says at its end in place of a record: all that it has counted."""
 LOST = 1
@@ -54,6 +56,7 @@ def work(sidecar: Sidecar, control: socket.socket, records: socket.socket, *, wa
 class _Worker:
     def __init__(self, sidecar: Sidecar, records: socket.socket, *, watches: bool = False) -> None:
         self._path = sidecar.path
+        self._grace = sidecar.grace
         self._inspector = sidecar.inspector
         self._meter = new_meter(sidecar.inspector)
         audit = self._records = RelayedAudit(records)
@@ -63,11 +66,11 @@ class _Worker:
         self._watch = Watch(self._guard, self._meter) if watches else None
 
     async def serve(self, control: socket.socket) -> None:
-        """Until SIGTERM, and then as long as requests under way may take."""
-        stop = asyncio.Event()
+        """Until SIGTERM, and then as long as requests under way may take, or until ``HURRY``."""
+        stop, hurry = asyncio.Event(), asyncio.Event()
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(signal.SIGTERM, stop.set)
+        loop.add_signal_handler(HURRY, hurry.set)
         await self._host.start()
         obeying = loop.create_task(self._obey(control))
         probing = loop.create_task(self._host.probe.run())
@@ -77,7 +80,7 @@ class _Worker:
         if self._watch is not None:
             self._watch.stop()
         probing.cancel()
-        await self._host.drain(GRACE_SECONDS)
+        await self._host.drain(self._grace, hurry)
         with contextlib.suppress(Exception):  # it ends all the same, and its last second is not counted
             self._records.append({"kind": LAST_WORD, "counts": counted(self._meter.registry)})
         obeying.cancel()
@@ -92,19 +95,16 @@ class _Worker:
         os._exit(LOST)
 
     async def _answer(self, question: Any) -> Any:
-        """``metrics``, ``state``, or the SHA-256 of a policy file to put in force: why not, or an empty answer."""
+        """``metrics``, ``state``, or a policy file's bytes (Latin-1) to put in force: why not, or an empty answer."""
         if question == "metrics":
             return counted(self._meter.registry)
         if question == "state":
             return asdict(readiness_of(self._host, self._self_check))
-        return await self._reload(str(question))
+        return await self._reload(question["policy"].encode("latin-1"))
 
-    async def _reload(self, sha256: str) -> str:
+    async def _reload(self, data: bytes) -> str:
         try:
-            policy = load(self._path)
-            if policy.sha256 != sha256:
-                return "the file has changed meanwhile"
-            await self._host.reload(policy)
+            await self._host.reload(load(self._path, data))
         except (PolicyError, TlsFileError, StartError, AuditError) as error:
             return str(error)
         return ""

@@ -18,20 +18,38 @@ from proxy.policy.rules import Clash, Parts, clashes
 from proxy.policy.text import MAX_BYTES, Document, at, read
 from proxy.policy.values import LANE_NAME
 
-__all__ = ["Destination", "Lane", "Policy", "PolicyError", "Role", "Route", "Suppression", "load", "read_key", "schema"]
+__all__ = [
+    "Destination",
+    "Lane",
+    "Policy",
+    "PolicyError",
+    "Role",
+    "Route",
+    "Suppression",
+    "load",
+    "read_key",
+    "read_policy",
+    "schema",
+]
 
 
-def load(path: Path) -> Policy:
-    """The policy in the file at ``path``. Paths in it are taken from the directory it is in.
-
-    Raises ``PolicyError`` with everything that is wrong with it, including files it names that cannot be used.
-    """
+def read_policy(path: Path) -> bytes:
+    """What the policy file holds. Raises ``PolicyError``."""
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+            return file.read(MAX_BYTES + 1)
     except OSError as error:
         why = f"the policy cannot be read: {error.strerror or type(error).__name__}"
         raise PolicyError(path, [Problem(START, why, "name a policy file")]) from None
+
+
+def load(path: Path, data: bytes | None = None) -> Policy:
+    """The policy in the file at ``path``, or in ``data``, which was read from there before. Paths in it are taken from
+    the directory it is in.
+
+    Raises ``PolicyError`` with everything that is wrong with it, including files it names that cannot be used.
+    """
+    data = read_policy(path) if data is None else data
     document = read(data)
     if document.value is None:
         raise PolicyError(path, document.problems or [Problem(START, "the file is empty", 'start with "version: 1"')])

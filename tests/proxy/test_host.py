@@ -2,16 +2,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 
 import pytest
 
+from proxy import host
 from proxy.host import OPTIONS, Host, StartError
 from proxy.http.tls import TlsFileError
+from proxy.listener import turn_away
 from proxy.metrics import RecordingMeter
 from tests.e2e.authority import authority
 from tests.e2e.origin import OK, exchange, get, origin, read_response, status_of
-from tests.e2e.plane import ScriptedGuard, lane, plane, policy
+from tests.e2e.plane import ScriptedGuard, lane, plane, policy, until
 
 
 @pytest.fixture
@@ -188,6 +191,86 @@ async def test_drain_finishes_what_is_under_way(tmp_path):
             await draining
         busy_writer.close()
         idle_writer.close()
+    server.close()
+
+
+async def test_who_has_begun_to_connect_is_served_before_a_listener_closes(tmp_path):
+    """Their connections are the kernel's until they are accepted: a socket that closes would reset them."""
+    async with lane(tmp_path) as running:
+        address = ("127.0.0.1", running.port())
+        waiting = [socket.create_connection(address) for _ in range(20)]  # the loop does not run: nobody accepts
+        draining = asyncio.create_task(running.host.drain(5))
+        for one in waiting:
+            one.sendall(get("/"))
+        streams = [await asyncio.open_connection(sock=one) for one in waiting]
+        async with asyncio.timeout(10):
+            answers = [await reader.read() for reader, _ in streams]
+            await draining
+        assert [status_of(answer) for answer in answers] == [200] * 20
+        assert all(b"connection: close" in answer for answer in answers)
+        for _, writer in streams:
+            writer.close()
+
+
+async def test_nobody_begins_to_connect_to_a_listener_that_closes(tmp_path):
+    """Their first packet is dropped, and they are refused when they try again: none is taken in and then reset."""
+    async with lane(tmp_path) as running:
+        (server,) = running.host.listeners.servers
+        for sock in server._servers[0].sockets:
+            turn_away(sock)
+        with socket.socket() as late:
+            late.settimeout(0.1)
+            with pytest.raises(TimeoutError):
+                late.connect(("127.0.0.1", running.port()))
+
+
+async def test_a_kept_connection_that_is_used_is_told_to_close_and_loses_nothing(tmp_path):
+    async with lane(tmp_path) as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port())
+        answers = []
+        draining = None
+        async with asyncio.timeout(10):
+            while not answers or b"connection: close" not in answers[-1]:
+                writer.write(get("/"))
+                answers.append(await read_response(reader))
+                draining = draining or asyncio.create_task(running.host.drain(5))
+            assert await reader.read() == b""
+            await draining
+        assert {status_of(answer) for answer in answers} == {200}
+        writer.close()
+
+
+async def test_a_request_that_is_there_already_is_answered_before_its_connection_is_closed(tmp_path, monkeypatch):
+    monkeypatch.setattr(host, "QUIET_SECONDS", 0)
+    async with lane(tmp_path) as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port())
+        writer.write(get("/"))
+        assert await read_response(reader) == OK
+        (handler,) = running.host.listeners.connections.values()
+        assert running.host._is_idle(handler)
+        os.write(writer.get_extra_info("socket").fileno(), get("/"))
+        assert not running.host._is_idle(handler)
+        async with asyncio.timeout(5):
+            assert await read_response(reader) == OK
+        writer.close()
+
+
+async def test_a_drain_that_is_hurried_cuts_at_once(tmp_path, caplog):
+    go_on, hurry = asyncio.Event(), asyncio.Event()
+    server, port, started = await slow_origin(go_on)
+    async with plane(ScriptedGuard(policy(tmp_path, {"upstream": f"http://127.0.0.1:{port}"}))) as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port())
+        writer.write(get("/"))
+        async with asyncio.timeout(10):
+            await started.wait()
+            draining = asyncio.create_task(running.host.drain(3600, hurry))
+            await until(lambda: not any(running.host.listening().values()))
+            hurry.set()
+            await draining
+            assert await reader.read() == b""
+        writer.close()
+        assert "1 connections cut" in caplog.text
+    go_on.set()
     server.close()
 
 

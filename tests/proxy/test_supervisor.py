@@ -140,7 +140,8 @@ async def test_several_processes_look_like_one(start):
         sidecar = await start(server, admin={"listen": f"localhost:{free_port()}"})
         assert threads(sidecar.process.pid) == 1  # or it could not fork safely
         assert listeners(sidecar.port("logs")) == 2
-        await until(lambda: len({sockets(pid) for pid in workers(sidecar)}) == 1)  # a probe has some open
+        await told(reaches, sidecar, 'sekisho_probes_total{lane="logs",result="passed"}', 2)  # each had sockets open
+        await until(lambda: len({sockets(pid) for pid in workers(sidecar)}) == 1)
         idle = {pid: sockets(pid) for pid in workers(sidecar)}
         async with open_connections(sidecar, 40):
             await until(lambda: sum(sockets(pid) - idle[pid] for pid in idle) == 40)
