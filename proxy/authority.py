@@ -140,17 +140,42 @@ def limits_to(only: Sequence[str]) -> x509.NameConstraints | None:
     return x509.NameConstraints([*names, *networks], excluded or None)
 
 
+def may_sign_for(authority: Pair, host: str) -> bool:
+    """Whether its limits let clients believe it on ``host``, a name or an address."""
+    try:
+        limits = authority.chain[0].extensions.get_extension_for_class(x509.NameConstraints).value
+    except x509.ExtensionNotFound:
+        return True
+    name = general_name(host)
+    within = [_within(name, each) for each in limits.permitted_subtrees or () if type(each) is type(name)]
+    return (not within or any(within)) and not any(_within(name, each) for each in limits.excluded_subtrees or ())
+
+
+def _within(name: x509.GeneralName, limit: x509.GeneralName) -> bool:
+    if isinstance(name, x509.IPAddress) and isinstance(limit, x509.IPAddress):
+        address, network = ip_address(str(name.value)), ip_network(str(limit.value))
+        return address in network
+    if isinstance(name, x509.DNSName) and isinstance(limit, x509.DNSName):
+        return not limit.value or f".{name.value}".endswith(f".{limit.value.removeprefix('.')}")
+    return False
+
+
+def general_name(host: str) -> x509.GeneralName:
+    """A host name or an address, as certificates have it."""
+    try:
+        return x509.IPAddress(ip_address(host))
+    except ValueError:
+        return x509.DNSName(host.encode("idna").decode())
+
+
 def leaf(host: str, key: ec.EllipticCurvePrivateKey, authority: Pair) -> x509.Certificate:
     """A server's certificate for ``host``, a name or an address, that is good for ``LEAF_DAYS`` at most."""
     issuer = authority.chain[0]
-    name: x509.GeneralName
-    try:
-        name = x509.IPAddress(ip_address(host))
-    except ValueError:
-        name = x509.DNSName(host.encode("idna").decode())
     until = min(datetime.now(UTC) + timedelta(days=LEAF_DAYS), issuer.not_valid_after_utc)
     builder = _builder(x509.Name([]), issuer.subject, key, until)
-    builder = builder.add_extension(x509.SubjectAlternativeName([name]), critical=True)  # no subject: 4.2.1.6
+    builder = builder.add_extension(
+        x509.SubjectAlternativeName([general_name(host)]), critical=True
+    )  # no subject: 4.2.1.6
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     builder = builder.add_extension(_usage("digital_signature"), critical=True)
     builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)

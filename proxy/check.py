@@ -73,7 +73,11 @@ def warnings(policy: Policy, today: date) -> tuple[Problem, ...]:
     """What is allowed and may still not be meant, at its place in the file, in file order."""
     found = [*_modes(policy), *_suppressions(policy, today)]
     for index, lane in enumerate(policy.lanes):
-        found += [*_lane(policy, index, lane), *_certificates(policy, index, lane, today)]
+        found += [
+            *_lane(policy, index, lane),
+            *_certificates(policy, index, lane, today),
+            *_unsignable(policy, index, lane),
+        ]
     return tuple(sorted(set(found), key=lambda problem: (problem.mark, problem.why)))
 
 
@@ -141,6 +145,26 @@ def _certificates(policy: Policy, index: int, lane: Lane, today: date) -> Iterat
             why = f'the {ENDS[name]} certificate in {name} of lane "{lane.name}" {how}'
             hint = "sekisho ca rotate makes another" if name == "intercept_ca_file" else "renew it"
             yield Problem(policy.place("lanes", index, "tls", name), why, hint)
+
+
+def _unsignable(policy: Policy, index: int, lane: Lane) -> Iterator[Problem]:
+    if lane.tls is None or lane.tls.intercept_ca_file is None:
+        return
+    from proxy.authority import may_sign_for, read_authority  # noqa: PLC0415 - few policies need it
+    from proxy.pem import TlsFileError  # noqa: PLC0415
+
+    try:
+        signing = read_authority(lane.tls.intercept_ca_file).signing
+    except TlsFileError:
+        return  # whoever loads the policy is told so
+    for number, destination in enumerate(lane.destinations):
+        for place, pattern in enumerate(destination.hosts):
+            if not may_sign_for(signing, pattern.removeprefix("*.")):
+                why = f'clients of lane "{lane.name}" cannot call this over https: its authority may not sign for it'
+                at: Loc = ("lanes", index, "destinations", number, "hosts", place)
+                yield Problem(
+                    policy.place(*at), why, "make the authority with this name, too: sekisho ca init --only …"
+                )
 
 
 def check_recognizers(policy: Policy, file: Path) -> None:

@@ -36,6 +36,8 @@ __all__ = [
 ]
 
 _OPTIONS = SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION
+_CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20"
+"""Of TLS 1.2, towards clients: with forward secrecy and authenticated encryption (RFC 9325 4.2). 1.3 has no others."""
 _HOST_FLAGS = 0x4 | 0x20  # X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT
 _RENEWAL_SECONDS = LEAF_DAYS * 86_400 / 2
 HTTP1, HTTP2 = b"http/1.1", b"h2"
@@ -64,7 +66,7 @@ def lane_context(own: Pair, clients: Sequence[x509.Certificate], *, two: bool) -
     ``clients``: the authorities that may vouch for clients. With them, nobody gets past the handshake without a
     certificate of one, verified each time: no session is resumed, which would be good for longer than its certificate.
     """
-    context = _context(SSL.TLS_SERVER_METHOD)
+    context = _towards_client()
     context.set_alpn_select_callback(_choose_http if two else _choose_http1)
     _show(context, own)
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
@@ -77,6 +79,12 @@ def lane_context(own: Pair, clients: Sequence[x509.Certificate], *, two: bool) -
         for authority in clients:
             store.add_cert(X509.from_cryptography(authority))
             context.add_client_ca(authority)
+    return context
+
+
+def _towards_client() -> SSL.Context:
+    context = _context(SSL.TLS_SERVER_METHOD)
+    context.set_cipher_list(_CIPHERS)
     return context
 
 
@@ -147,7 +155,7 @@ class Interception:
         """``ca_file`` is a PEM file with the authority's key and certificate. Raises ``TlsFileError``."""
         self.authority = read_authority(ca_file).signing
         self._key = ec.generate_private_key(ec.SECP256R1())  # of the leaves: the authority's own only signs
-        self._context = _context(SSL.TLS_SERVER_METHOD)
+        self._context = _towards_client()
         self._context.set_alpn_select_callback(_choose_http)
         for above in self.authority.chain:
             if above.issuer != above.subject:  # clients trust what is at the top

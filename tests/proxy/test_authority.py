@@ -19,6 +19,7 @@ from proxy.authority import (
     leaf,
     limits_to,
     make,
+    may_sign_for,
     pem,
     prepared,
     read_authority,
@@ -86,12 +87,15 @@ def test_a_write_that_fails_leaves_the_former_file(tmp_path, monkeypatch):
         (["10.0.0.0/8"], "mul-pay.jp", False),
         (["10.0.0.0/8", "mul-pay.jp"], "mul-pay.jp", True),
         (["fd00::/8"], "fd00::1", True),
+        (["pay.jp"], "mul-pay.jp", False),
+        (["10.0.0.0/8"], "fd00::1", False),
         ([], "10.0.0.1", True),
         ([], "日本.example", True),
     ],
 )
 def test_an_authority_signs_for_no_more_than_it_may(tmp_path, only, host, good):
-    assert verified(tmp_path, host.encode("idna").decode(), make("Sekisho", 30, limits_to(only))) == good
+    made = make("Sekisho", 30, limits_to(only))
+    assert verified(tmp_path, host.encode("idna").decode(), made) == may_sign_for(made.signing, host) == good
 
 
 def test_a_rotation(tmp_path):

@@ -6,7 +6,9 @@ from datetime import UTC, date, datetime
 
 import pytest
 
+from proxy.authority import limits_to, make, write
 from proxy.check import ENDS, Row, summary, warnings
+from proxy.policy.errors import Mark
 from proxy.policy.model import Policy
 from proxy.policy.tls import Tls
 from tests.e2e.authority import authority, pair
@@ -179,3 +181,19 @@ def test_of_trusted_certificates_one_is_enough(tmp_path):
 
 def test_every_certificate_of_a_lane_is_looked_at():
     assert set(ENDS) == {name for name in Tls.model_fields if "key" not in name}
+
+
+def test_a_destination_that_the_authority_may_not_sign_for(tmp_path):
+    write(tmp_path / "ca.pem", make("Sekisho", 90, limits_to(["mul-pay.jp", "10.0.0.0/8"])), new=True)
+    hosts = ("p01.mul-pay.jp", "*.mul-pay.jp", "10.1.2.3", "*.sentry.io", "192.0.2.1")
+    lane = FORWARD | {
+        "tls": {"intercept_ca_file": tmp_path / "ca.pem"},
+        "destinations": ({"hosts": hosts, "role": "external"},),
+    }
+    made = policy(lane)
+    marks = {("lanes", 0, "destinations", 0, "hosts", place): Mark(1, place) for place in range(5)}
+    made._place = lambda *loc: marks[loc]
+    assert [(problem.mark.column, problem.why) for problem in warnings(made, datetime.now(UTC).date())] == [
+        (place, 'clients of lane "egress" cannot call this over https: its authority may not sign for it')
+        for place in (3, 4)
+    ]

@@ -141,6 +141,21 @@ async def test_a_client_that_does_not_trust_the_lane(tmp_path):
         await refused(running, "tls-handshake", client_context(other))
 
 
+@pytest.mark.parametrize(
+    ("ciphers", "good"), [("ECDHE-ECDSA-AES128-GCM-SHA256", True), ("ECDHE-ECDSA-AES128-SHA", False)]
+)
+async def test_old_ciphers_are_refused(tmp_path, ciphers, good):
+    public, _ = authority(tmp_path)
+    context = client_context(public)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(ciphers)
+    async with lane(tmp_path, tls_of(*pair(tmp_path, "server"))) as running:
+        if good:
+            assert await ask(running, context) == OK
+        else:
+            await refused(running, "tls-handshake", context)
+
+
 async def test_a_client_that_says_nothing_is_not_counted(tmp_path):
     authority(tmp_path)
     async with lane(tmp_path, tls_of(*pair(tmp_path, "server"))) as running:

@@ -200,6 +200,19 @@ async def test_a_tunnel_with_something_else_than_tls_inside(intercepting):
         assert running.meter.named("refused") == [("lane", "cleartext-on-tls")]
 
 
+async def test_a_client_that_trusts_only_its_own_certificate(intercepting):
+    """Pinning: it ends the handshake, and that is counted."""
+    guard, server_tls, _ = intercepting
+    async with origin(tls=server_tls) as server, plane(guard) as running:
+        _, _, writer = await tunnel(running, server.port)
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            await writer.start_tls(ssl.create_default_context(), server_hostname="127.0.0.1")
+        writer.close()
+        await until(lambda: running.meter.named("refused"))
+        assert running.meter.named("refused") == [("lane", "tls-handshake")]
+        assert server.connections == 0
+
+
 async def test_connect_inside_a_tunnel(intercepting):
     guard, server_tls, client_tls = intercepting
     async with origin(tls=server_tls) as server, plane(guard) as running:
