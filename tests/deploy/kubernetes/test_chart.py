@@ -12,7 +12,6 @@ import pytest
 import yaml
 
 from proxy.policy import load
-from proxy.run import GRACE_SECONDS
 from tests.deploy.kubernetes.tools import CHART, KUBERNETES, KUSTOMIZE, POLICY, documents, need, one, output, wrong
 from tests.e2e.authority import authority, pair
 from tests.sidecar import ROOT
@@ -184,13 +183,11 @@ def test_a_change_of_the_policy_does_not_replace_the_pods(newest, tmp_path):
     assert one(one_mode, "ConfigMap") != one(other, "ConfigMap")
 
 
-def test_the_grace_period_is_the_applications_and_the_drain(newest, tmp_path):
-    default, longer = (
-        pod(newest.template(tmp_path, EXAMPLE | more))["terminationGracePeriodSeconds"]
-        for more in ({}, {"applicationGraceSeconds": 120})
-    )
-    assert (default, longer) == (45, 135)
-    assert default - 30 > GRACE_SECONDS
+def test_the_grace_period_is_the_applications_and_then_the_drains(newest, tmp_path):
+    for more, drain, seconds in (({}, 10, 45), ({"applicationGraceSeconds": 120, "drainSeconds": 30}, 30, 155)):
+        manifests = newest.template(tmp_path, EXAMPLE | more)
+        assert pod(manifests)["terminationGracePeriodSeconds"] == seconds
+        assert ours(manifests)[0]["args"][-2:] == ["--grace", str(drain)]
 
 
 def test_the_key_is_never_made_up(newest, tmp_path):

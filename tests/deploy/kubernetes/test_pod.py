@@ -93,7 +93,7 @@ def start(pod):
     return gate
 
 
-def test_a_certificate_of_cert_manager_is_served(make_pod, newest, tmp_path):
+def test_a_certificate_that_cert_manager_renews_is_served_without_a_restart(make_pod, newest, tmp_path):
     tls = "tls: {certificate_file: /etc/sekisho/tls/tls.crt, key_file: /etc/sekisho/tls/tls.key}"
     policy = POLICY.replace("role: shop}", f"role: shop, {tls}}}")
     values = {
@@ -116,6 +116,8 @@ def test_a_certificate_of_cert_manager_is_served(make_pod, newest, tmp_path):
     pod = make_pod(newest.template(tmp_path, values, policy), KEYS | {"front-tls": issued("first")})
     gate = start(pod)
     assert pod.inside(served) == "first"
+    pod.write("front", issued("second"), 0o400)
+    until(lambda: pod.inside(served) == "second", "the renewed certificate")
     assert gate.end() == 0
 
 

@@ -31,9 +31,9 @@ fsGroup: {{ .Values.fsGroup }}
 fsGroupChangePolicy: OnRootMismatch
 {{- end -}}
 
-{{/* The application's time and the sidecar's: it is told to end once every container of the application has ended. */}}
+{{/* The application's time, and then the sidecar's: it is told to end once every container of the application has ended. */}}
 {{- define "sekisho.terminationGracePeriodSeconds" -}}
-{{- add .Values.applicationGraceSeconds 15 -}}
+{{- add .Values.applicationGraceSeconds .Values.drainSeconds 5 -}}
 {{- end -}}
 
 {{/* Everything that stands before the application's own init containers. */}}
@@ -59,7 +59,7 @@ fsGroupChangePolicy: OnRootMismatch
   imagePullPolicy: {{ .Values.image.pullPolicy }}
   restartPolicy: Always
   command: [sekisho]
-  args: [run, --config, /etc/sekisho/policy/sekisho.yaml, --workers, {{ .Values.workers | quote }}]
+  args: [run, --config, /etc/sekisho/policy/sekisho.yaml, --workers, {{ .Values.workers | quote }}, --grace, {{ .Values.drainSeconds | quote }}]
   {{- if eq .Values.audit.storage "claim" }}
   env:
     - name: POD_NAME
