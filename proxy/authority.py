@@ -20,7 +20,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -180,7 +180,8 @@ def leaf(host: str, key: ec.EllipticCurvePrivateKey, authority: Pair) -> x509.Ce
     builder = builder.add_extension(_usage("digital_signature"), critical=True)
     builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
     builder = builder.add_extension(_issuer_of(issuer), critical=False)
-    return builder.sign(authority.key, hashes.SHA256())
+    digest = None if isinstance(authority.key, ed25519.Ed25519PrivateKey) else hashes.SHA256()  # it has its own
+    return builder.sign(authority.key, digest)
 
 
 def _issuer_of(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:

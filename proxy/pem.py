@@ -33,6 +33,8 @@ class Pair:
 
     key: Any
     chain: tuple[x509.Certificate, ...]
+    path: Path = Path()
+    """Where the key was."""
 
 
 def read_certificates(path: Path) -> tuple[x509.Certificate, ...]:
@@ -75,7 +77,7 @@ def read_pair(certificate_file: Path, key_file: Path) -> Pair:
     _, (key, *_) = read_keys(key_file, "key")
     if not belongs(chain[0], key):
         raise TlsFileError(key_file, f"the key does not belong to the first certificate of {certificate_file.name}")
-    return Pair(key, chain)
+    return Pair(key, chain, key_file)
 
 
 def belongs(certificate: x509.Certificate, key: Any) -> bool:

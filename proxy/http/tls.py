@@ -102,8 +102,8 @@ def _show(context: SSL.Context, own: Pair) -> None:
             context.add_extra_chain_cert(between)
         context.use_privatekey(own.key)
         context.check_privatekey()
-    except SSL.Error:
-        raise TlsFileError("certificate", f"OpenSSL refuses {own.chain[0].subject.rfc4514_string()}") from None
+    except (SSL.Error, TypeError):
+        raise TlsFileError(own.path, "OpenSSL takes no key of this kind or size, or no such certificate") from None
 
 
 def start_upstream(data: tls.TlsData, context: SSL.Context) -> None:
@@ -161,6 +161,10 @@ class Interception:
             if above.issuer != above.subject:  # clients trust what is at the top
                 self._context.add_extra_chain_cert(above)
         self._leaf = lru_cache(maxsize=1024)(self._signed)
+        try:
+            self.to_client("signed.invalid")
+        except (ValueError, TypeError, SSL.Error):
+            raise TlsFileError(ca_file, "its key cannot sign certificates") from None
 
     def start_client(self, data: tls.TlsData) -> None:
         """Prepares the handshake with a client: a certificate for the destination it asked for, HTTP/2 or HTTP/1.1."""

@@ -4,10 +4,17 @@ import asyncio
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from proxy.http.tls import Interception, TlsFileError, upstream_context
+from proxy.http.tls import Interception, TlsFileError, lane_context, upstream_context
+from proxy.pem import read_pair
 from tests.e2e.authority import authority, server_context
 from tests.e2e.origin import OK, get, origin, status_of
 from tests.e2e.plane import ScriptedGuard, plane, policy
@@ -107,6 +114,55 @@ def test_a_key_of_somebody_else(tmp_path):
     mixed.chmod(0o600)
     with pytest.raises(TlsFileError, match="does not belong"):
         Interception(mixed)
+
+
+def self_signed(key: Any, *, ca: bool) -> x509.Certificate:
+    name, now = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "own")]), datetime.now(UTC)
+    made = x509.CertificateBuilder(name, name, key.public_key(), 7, now - timedelta(1), now + timedelta(5))
+    made = made.add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+    signer = key if hasattr(key, "sign") else ec.generate_private_key(ec.SECP256R1())
+    return made.sign(signer, None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256())
+
+
+KEYS = {
+    "ec": (ec.generate_private_key(ec.SECP256R1()), True, True),
+    "ed25519": (ed25519.Ed25519PrivateKey.generate(), True, True),
+    "rsa": (rsa.generate_private_key(65537, 2048), True, True),
+    "short rsa": (rsa.generate_private_key(65537, 1024), False, True),
+    "x25519": (x25519.X25519PrivateKey.generate(), False, False),
+}
+
+
+@pytest.mark.parametrize("kind", KEYS)
+def test_kinds_of_keys(tmp_path, kind):
+    """What OpenSSL would not use is an error when the file is read, and not one of each handshake."""
+    key, serves, signs = KEYS[kind]
+    certificate = self_signed(key, ca=True)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path = tmp_path / "own.pem"
+    path.write_bytes(pem + certificate.public_bytes(Encoding.PEM))
+    path.chmod(0o600)
+    both = read_pair(path, path)
+    if serves:
+        lane_context(both, (), two=True)
+    else:
+        with pytest.raises(TlsFileError, match=r"own\.pem: OpenSSL takes no key of this kind"):
+            lane_context(both, (), two=True)
+    if signs:
+        Interception(path)
+    else:
+        with pytest.raises(TlsFileError, match=r"own\.pem: its key cannot sign"):
+            Interception(path)
+
+
+def test_leaves_have_a_key_of_their_own(tmp_path):
+    """The authority's own key signs, and takes part in no handshake."""
+    _, private = authority(tmp_path)
+    made = Interception(private)
+    shown = made._leaf("a.example", 1)
+    assert shown.public_key() != made.authority.chain[0].public_key()
+    assert made._leaf("a.example", 1) is shown
+    assert made._leaf("a.example", 2) is not shown
 
 
 HANDSHAKE = """
