@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterable
+from dataclasses import dataclass
 
 from detectors.compiled import CASELESS, Compiled
-from detectors.keys import may_name_card
 from detectors.model import Budget
 from detectors.recognizers.pan import impossible
 from detectors.recognizers.shapes import candidates
@@ -51,11 +51,17 @@ _NAMES = Compiled(
 
 
 def hopeless(
-    data: bytes, label: bytes, ends: Iterable[int], budget: Budget, groups: Container[int] = ()
+    data: bytes,
+    label: bytes,
+    ends: Iterable[int],
+    budget: Budget,
+    groups: Container[int] = (),
+    *,
+    nameless: bool = False,
 ) -> frozenset[int]:
     """Those of ``ends`` (offsets behind a digit of ``data``) at which no recognizer finds anything, unless the value
     has a card's name that stands elsewhere. ``label`` stands before the data. ``groups``: those at which a number may
-    stand in the groups of a card, with anything between."""
+    stand in the groups of a card, with anything between. ``nameless``: there is no card's name in the data."""
     found: list[int] = []
     looks = 0
     for n, end in enumerate(ends):
@@ -67,18 +73,43 @@ def hopeless(
             looks += 1
             if looks > _LOOKS or not _apart(data, end):
                 continue
-        if not _named(data, label, end):
+        if nameless or not _named(data, label, end):
             found.append(end)
     return frozenset(found)
 
 
-def quiet(data: bytes, label: bytes, hits: Hits, budget: Budget) -> bool:
-    """Whether nobody need look at all: every hit is hopeless, and no name in the data is that of a card."""
-    if not hits.only_digits:
-        return False
+@dataclass(frozen=True, slots=True)
+class Prospects:
+    """What may come of the digits in some data. Offsets are those of the data, behind its label."""
+
+    digits: tuple[int, ...]
+    """Sorted, where there is a number in plain digits."""
+    hopeless: frozenset[int]
+    """Those at which nobody finds anything but under a card's name."""
+    nameless: bool
+    """There is no such name."""
+
+
+NONE = Prospects((), frozenset(), nameless=False)
+
+
+def prospects(data: bytes, label: bytes, hits: Hits, budget: Budget) -> Prospects:
+    """What may come of the digits that a pass over ``label`` and ``data`` has pointed at."""
     ends = hits.digits(len(label))
-    weak = hopeless(data, label, ends, budget, hits.grouped(len(label)))
-    return len(weak) == len(ends) == len(hits.bare) + len(hits.groups) and not _NAMES.any(label + data)
+    if not ends:
+        return NONE
+    nameless = not _NAMES.any(label + data if label else data)
+    weak = hopeless(data, label, ends, budget, hits.grouped(len(label)), nameless=nameless)
+    return Prospects(tuple(ends), weak, nameless)
+
+
+def quiet(hits: Hits, found: Prospects) -> bool:
+    """Whether nobody need look at all: every hit is hopeless, and no name in the data is that of a card."""
+    return (
+        found.nameless
+        and hits.only_digits
+        and len(found.hopeless) == len(found.digits) == len(hits.bare) + len(hits.groups)
+    )
 
 
 def _alone(data: bytes, end: int) -> bool:
@@ -115,4 +146,4 @@ def _apart(data: bytes, end: int) -> bool:
 def _named(data: bytes, label: bytes, end: int) -> bool:
     """Whether a card's name may stand before the digits at ``end``."""
     start = end - _MOST - _NAMED_WITHIN * _WIDEST
-    return may_name_card(data[start:end] if start > 0 else label + data[:end])
+    return _NAMES.any(data[start:end] if start > 0 else label + data[:end])

@@ -66,13 +66,13 @@ class Inspector:
         walk = Walk(self._sieve, self._team, self._recognition, limits)
         kind = _lower_type(declared)
         try:
-            hits = None
+            known = None
             if len(body) <= limits.body and content_encoding.strip().lower() in ("", "identity"):
                 label = label_of(View(b"", key=key)) if key else b""
-                over, hits = self._at_once(body, kind, label, Purse(limits))
+                over, known = self._at_once(body, kind, label, Purse(limits))
                 if over:
                     return Inspection()
-            walk.run(body, kind, content_encoding, key, hits)
+            walk.run(body, kind, content_encoding, key, known)
         except Exception:  # noqa: BLE001 - whatever the bytes did to us, they are not known to be clean
             walk.gaps.append(Gap("inspector-error", 0, len(body)))
         return Inspection(settle(walk.findings), tuple(dict.fromkeys(walk.gaps)))
@@ -83,17 +83,22 @@ class Inspector:
         over, _ = self._at_once(data, _lower_type(content_type), b"", Purse(self._limits))
         return over
 
-    def _at_once(self, data: bytes, kind: str, label: bytes, purse: Purse) -> tuple[bool, Hits | None]:
+    def _at_once(
+        self, data: bytes, kind: str, label: bytes, purse: Purse
+    ) -> tuple[bool, tuple[Hits, hopeless.Prospects] | None]:
         """Whether one pass tells that there is nothing, and what that pass pointed at if it was made."""
         if not _is_plain(kind) or data[:1] in _MAGIC_STARTS or binary.is_opaque(data, kind, purse):
             return False, None
         if self._team.hits(data) is not None:
             return False, None
         hits = self._sieve.scan(label + data if label else data)
+        if hits is None:
+            return True, None
         try:
-            return hits is None or hopeless.quiet(data, label, hits, purse), hits
+            found = hopeless.prospects(data, label, hits, purse)
         except OutOfTime:
-            return False, hits
+            return False, None
+        return hopeless.quiet(hits, found), (hits, found)
 
     def fields(self, body: bytes, content_type: str = "", content_encoding: str = "") -> Iterator[View]:
         """Every named value of a structured body (JSON, form, XML, multipart), decoded to UTF-8, with its ``key`` and

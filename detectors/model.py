@@ -216,6 +216,16 @@ class OutOfTime(Exception):
     """The inspection's time is over; the inspector turns it into a Gap."""
 
 
+class Places(Protocol):
+    """Some places in a structure, by their paths as in ``Peel.path``."""
+
+    def inside(self, place: str) -> bool:
+        """Whether one of them is in the object or array at ``place``."""
+
+    def elements(self, place: str) -> frozenset[int]:
+        """The elements of the array at ``place`` that one of them is in, unless all are."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ask:
     """What the inspector wants of a decoder."""
@@ -232,8 +242,12 @@ class Ask:
     """Sorted, those of ``hits`` at which there is a number in plain digits: only the value that holds it is wanted."""
     hopeless: tuple[int, ...] = ()
     """Sorted, those of ``digits`` that count only in a value with a card's name. A decoder may look at neither."""
+    nameless: bool = False
+    """There is no card's name anywhere: nothing comes of the ``hopeless``."""
     named: Callable[[str], bool] | None = None
     """Whether a value by this name is wanted; ``None``: any is. A decoder that does not look gives more."""
+    beside: Places | None = None
+    """Where values are wanted, if ``named``; ``None``: anywhere. A decoder that does not look gives more."""
 
 
 Decoder = Callable[[bytes, Ask], Iterator[Peel | Gap]]

@@ -25,13 +25,26 @@ _PIECE, _OVERLAP = 4096, 256
 class Neighbourhood:
     """Where a value stands beside one of some card numbers: in the same object, around it, or further inside."""
 
-    def __init__(self, numbers: Sequence[Finding]) -> None:
+    def __init__(self, numbers: Sequence[Finding], base: str = "") -> None:
+        """``base``: what stands before the places that are asked for, as in ``detectors.model.Places``."""
         self._parents = {_parent(number.path) for number in numbers}
         self._around = {place for parent in self._parents for place in _above(parent)}
+        self._base = base
+        self._elements: dict[str, set[int]] = {}
+        for array, index in filter(None, map(_element, self._around)):
+            self._elements.setdefault(array, set()).add(index)
 
     def __contains__(self, path: str) -> bool:
-        parent = _parent(path)
-        return parent in self._around or not self._parents.isdisjoint(_above(parent))
+        return self._holds(_parent(path))
+
+    def inside(self, place: str) -> bool:
+        return self._holds(self._base + place)
+
+    def elements(self, place: str) -> frozenset[int]:
+        return frozenset(self._elements.get(self._base + place, ()))
+
+    def _holds(self, place: str) -> bool:
+        return place in self._around or not self._parents.isdisjoint(_above(place))
 
 
 class Recognition:
@@ -179,6 +192,13 @@ def _parent(path: str) -> str:
 
 
 _STEP = re.compile(r"[.\[/]")
+_ELEMENT = re.compile(r"(.*)\[([0-9]+)\]", re.DOTALL)
+
+
+def _element(path: str) -> tuple[str, int] | None:
+    """The array and the index of one of its elements."""
+    match = _ELEMENT.fullmatch(path)
+    return (match[1], int(match[2])) if match else None
 
 
 def _above(path: str) -> Iterator[str]:

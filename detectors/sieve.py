@@ -18,7 +18,8 @@ from detectors.first_look import first_look
 from detectors.patterns import PATTERNS, RECOGNIZE, Pattern
 
 _WORTH = 4096
-"""Bytes from which on a first look pays."""
+"""Bytes from which on a first look pays: first at so many of them, for what ends a pass early does not keep it from
+searching all of the data for words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class Sieve:
 
     def scan(self, data: bytes) -> Hits | None:
         """What the pass points at, or ``None``: nothing."""
-        if len(data) >= _WORTH and not self._first_look.any(data):
+        if len(data) >= _WORTH and not self._first_look.any(data[:_WORTH]) and not self._first_look.any(data):
             return None
         found = self._patterns.run(data)
         if not found:

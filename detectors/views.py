@@ -14,8 +14,7 @@ _PRINTABLE = bytes(range(32, 127))
 def child_of(view: View, peel: Peel, content_type: str = "") -> View:
     """The view of a decoded child: a decoder of the whole view passes name and place on."""
     same_place = not peel.path
-    joint = "/" if view.path and view.content_type != protobuf.NESTED else ""
-    path = view.path if same_place else f"{view.path}{joint}{peel.path}"
+    path = view.path if same_place else path_in(view, peel.path)
     return View(
         peel.data,
         view,
@@ -25,6 +24,12 @@ def child_of(view: View, peel: Peel, content_type: str = "") -> View:
         peel.key or (view.key if same_place else ""),
         view.depth + bool(peel.codec),
     )
+
+
+def path_in(view: View, place: str) -> str:
+    """The path of what stands at ``place`` in the view."""
+    joint = "/" if view.path and view.content_type != protobuf.NESTED else ""
+    return f"{view.path}{joint}{place}"
 
 
 def span_in(finding: Finding, view: View) -> tuple[int, int]:

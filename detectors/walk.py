@@ -32,7 +32,7 @@ from detectors.decoders import (
 from detectors.decoders.offsets import Cover, Whole
 from detectors.decoders.survey import Survey
 from detectors.decoders.text import is_text
-from detectors.hopeless import hopeless
+from detectors.hopeless import NONE, Prospects, prospects
 from detectors.keys import may_stand_beside
 from detectors.model import Ask, Decoder, Finding, Gap, Limits, OutOfTime, Peel, View
 from detectors.patterns import RECOGNIZE
@@ -40,7 +40,7 @@ from detectors.recognition import Neighbourhood, Recognition
 from detectors.sieve import Hits, Prefilter, Sieve, escaped_too
 from detectors.structures import in_pieces, structures_of
 from detectors.transforms import TRANSFORMS
-from detectors.views import ancestors, child_of, is_plain, label_of, span_in, within
+from detectors.views import ancestors, child_of, is_plain, label_of, path_in, span_in, within
 
 _NESTED = 48
 """Views within views, structural ones included: deeper is a gap, not a stack overflow."""
@@ -65,15 +65,20 @@ class Walk:
         self._recognition = recognition
         self._limits = limits
         self._purse = Purse(limits)
-        self._known: Hits | None = None
+        self._known: tuple[Hits, Prospects] | None = None
         self.findings: list[Finding] = []
         self.gaps: list[Gap] = []
 
     def run(
-        self, body: bytes, content_type: str, content_encoding: str, key: str = "", known: Hits | None = None
+        self,
+        body: bytes,
+        content_type: str,
+        content_encoding: str,
+        key: str = "",
+        known: tuple[Hits, Prospects] | None = None,
     ) -> None:
         """Fills ``findings`` and ``gaps``. Raises nothing but what a defect would raise. ``known``: what the sieve has
-        pointed at there already."""
+        pointed at there already, and what may come of it."""
         self._known = known
         root = View(body[: self._limits.body], content_type=content_type, key=key)
         try:
@@ -230,21 +235,26 @@ class Walk:
         return any(start <= _MARK and end >= len(view.data) - _MARK for start, end in spans)
 
     def _look(self, view: View, label: bytes, claimed: list[tuple[int, int]], *, structured: bool = True) -> None:
-        hits = self._known if view.parent is None else None
-        hits = hits or self._sieve.scan(label + view.data if label else view.data)
+        known = self._known if view.parent is None else None
+        hits = known[0] if known else self._sieve.scan(label + view.data if label else view.data)
         team = self._team.hits(view.data)
         if hits is None and team is None:
             return
         if hits is not None and not hits.complete:
             self._gap(view, Gap("too-many-candidates", 0, len(view.data)))
         by_kind = hits.behind(len(label)) if hits is not None else {}
-        digits = hits.digits(len(label)) if hits is not None and team is None else []
-        groups = hits.grouped(len(label)) if hits is not None else ()
-        weak = hopeless(view.data, label, digits, self._purse, groups)
+        told = NONE
+        if hits is not None and team is None:
+            told = known[1] if known else prospects(view.data, label, hits, self._purse)
         unasked = "markup" if view.data[:64].lstrip().startswith(b"<") else ""  # tags between digits are no values
         wanted = sorted({end for kind, ends in by_kind.items() if kind != unasked for end in ends} | set(team or ()))
-        ask = replace(self._ask(view, wanted), digits=tuple(digits), hopeless=tuple(sorted(weak)))
-        known = len(self.findings)
+        ask = replace(
+            self._ask(view, wanted),
+            digits=told.digits,
+            hopeless=tuple(sorted(told.hopeless)),
+            nameless=told.nameless,
+        )
+        before = len(self.findings)
         structures = list(structures_of(view, by_kind)) if structured and (wanted or team is not None) else []
         if "split" in by_kind or (RECOGNIZE in by_kind and len(view.data) <= _SMALL):
             for number, places in in_pieces(view, structures, by_kind.get("split", ()), self._ask):
@@ -252,24 +262,24 @@ class Walk:
         for structure in structures:
             spans = list(self._children(view, structure(view.data, ask)))
             claimed += spans if structure is not lines.peel else ()  # text still, and read as such with what is around
-            self._beside(view, structure, known, wanted if structure is lines.peel else None)
+            self._beside(view, structure, before, wanted if structure is lines.peel else None)
         taken = Cover(claimed)
         across = {"markup", *(("html",) if b"&#" in view.data else ())}  # what a structure takes for its own marks
         free = {kind: [end for end in ends if kind in across or end not in taken] for kind, ends in by_kind.items()}
-        free[RECOGNIZE] = [end for end in free.get(RECOGNIZE, ()) if end not in weak]
+        free[RECOGNIZE] = [end for end in free.get(RECOGNIZE, ()) if end not in told.hopeless]
         escaped_too(free, view.data)
         parts: list[tuple[int, int]] = []
         for kind, decoder in TRANSFORMS:
             decoded = Cover(parts)
-            if told := [end for end in free.get(kind, ()) if end not in decoded]:
-                for start, end in self._children(view, decoder(view.data, self._ask(view, told))):
+            if asked := [end for end in free.get(kind, ()) if end not in decoded]:
+                for start, end in self._children(view, decoder(view.data, self._ask(view, asked))):
                     self._purse.check_time()
                     parts += [(start, end)] if end - start < len(view.data) else []
         if free.get(RECOGNIZE):
             self.findings += self._recognition.look(view, label, free[RECOGNIZE], self._purse)
         if team is not None and (not team or any(end not in taken for end in team)):
             self.findings += self._recognition.team(view)
-        self.findings[known:] = weigh(view, self.findings[known:])
+        self.findings[before:] = weigh(view, self.findings[before:])
 
     def _beside(self, view: View, structure: Decoder, known: int, hits: Sequence[int] | None = None) -> None:
         """Expiry, holder name and bare codes among the siblings of a card number just found in ``view``: behind the
@@ -277,8 +287,8 @@ class Walk:
         numbers = [f for f in self.findings[known:] if f.confidence == "high" and f.leaf and within(f.leaf, view)]
         if not numbers or hits == []:
             return
-        around = Neighbourhood(numbers)
-        ask = replace(self._ask(view, sorted(hits or ())), named=lru_cache(may_stand_beside))
+        around = Neighbourhood(numbers, path_in(view, ""))
+        ask = replace(self._ask(view, sorted(hits or ())), named=lru_cache(may_stand_beside), beside=around)
         for item in structure(view.data, ask):
             self._purse.check_time()
             if isinstance(item, Peel) and (item.key or structure is protobuf.peel):

@@ -20,7 +20,9 @@ ESCAPES = re.compile(UNICODE + rb"|((?:\\[\"\\/bfnrt])++)")
 _SHORT = bytes.maketrans(b"bfnrt", b"\b\f\n\r\t")
 _UNSAFE = re.compile(rb'["\\\x00-\x1f]')
 _PLAIN_NAME = re.compile(r"[^\W\d]\w*")
-_LEVELS = 32
+LEVELS = 64
+"""Levels that a path shows at the most."""
+_HALF = LEVELS // 2
 _SHORT_NAME = 32
 _REMEMBERED = 256
 """Names kept decoded: those of the open levels are asked for again and again."""
@@ -69,6 +71,8 @@ class Nest:
         self._count = 0
         self._levels: list[_Level] = []
         self._read: dict[Span, str] = {}
+        self.after_key = False
+        """Whether the last token was a name."""
 
     def key(self, span: Span) -> None:
         if self.level == OBJECT:
@@ -80,7 +84,15 @@ class Nest:
         if self._levels and self._levels[-1].index != OBJECT:
             self._levels[-1].index += 1
 
-    def open(self, *, array: bool, after_key: bool) -> None:
+    def passed_over(self, count: int) -> None:
+        """So many values have come that nobody looked into."""
+        self.after_key = False
+        if not self._levels:
+            self._count += count
+        elif self._levels[-1].index != OBJECT:
+            self._levels[-1].index += count
+
+    def open(self, *, array: bool) -> None:
         self.value()
         if not self._levels:
             self._levels.append(_Level(-1 if array else OBJECT, _NONE, _NONE))
@@ -88,7 +100,7 @@ class Nest:
         above = self._levels[-1]
         silent = self._says_nothing(above.key)
         lent = (above.called if above.called != _NONE else above.lent) if silent else above.key
-        text = above.text or (above.index == OBJECT and not after_key)
+        text = above.text or (above.index == OBJECT and not self.after_key)
         self._levels.append(_Level(-1 if array else OBJECT, above.key if array else _NONE, lent, text, silent))
 
     def close(self) -> Iterator[Peel]:
@@ -143,6 +155,21 @@ class Nest:
         return self._levels[-1].index if self._levels else None
 
     @property
+    def depth(self) -> int:
+        """How many levels are open."""
+        return len(self._levels)
+
+    @property
+    def naming(self) -> bool:
+        """Whether what comes here may be the name of others."""
+        return bool(self._levels) and self._is(self._levels[-1].key, NAMING)
+
+    @property
+    def called(self) -> bool:
+        """Whether an element has named those behind it, until a number comes."""
+        return bool(self._levels) and self._levels[-1].index != OBJECT and self._levels[-1].called != _NONE
+
+    @property
     def in_text(self) -> bool:
         """Whether the document has turned out to be text with brackets."""
         return bool(self._levels) and self._levels[-1].text
@@ -177,12 +204,26 @@ class Nest:
 
     def path(self, ask: Ask) -> str:
         depth = len(self._levels)
-        shown = [*range(min(depth, _LEVELS)), *range(max(_LEVELS, depth - _LEVELS), depth)]
+        shown = [*range(min(depth, _HALF)), *range(max(_HALF, depth - _HALF), depth)]
         steps = [self._step(self._levels[level], ask) for level in shown]
-        if depth > 2 * _LEVELS:
-            steps.insert(_LEVELS, ".")
+        if depth > LEVELS:
+            steps.insert(_HALF, ".")
         document = self._document or (f"[{self._count}]." if self._count else "")
         return f"{document}${''.join(steps)}"
+
+    def around(self, ask: Ask) -> str:
+        """The path of the innermost array."""
+        return self.path(ask).rpartition("[")[0]
+
+    def place(self, ask: Ask) -> str:
+        """The path of the value that comes next."""
+        level = self._levels[-1] if self._levels else None
+        if level is None or level.index == OBJECT:
+            return self.path(ask)
+        level.index += 1
+        path = self.path(ask)
+        level.index -= 1
+        return path
 
     def _step(self, level: _Level, ask: Ask) -> str:
         if level.index != OBJECT:

@@ -16,8 +16,9 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
 from detectors.decoders.json_nest import ESCAPES, OBJECT, Nest, escape, unescape
+from detectors.decoders.json_skip import NAMES, skip_of
 from detectors.decoders.offsets import side_by_side
-from detectors.decoders.weaver import near, weave
+from detectors.decoders.weaver import NEAR, near, weave
 from detectors.keys import may_name_card
 from detectors.model import Ask, Gap, Peel
 
@@ -40,8 +41,6 @@ _EMBEDDED = re.compile(rb"\{\s*+\"")
 _BLANK = re.compile(rb"\s*+\Z")
 _BLANKS = 256
 """Blanks between an array's elements that are looked over, from the element back to its comma."""
-_BESIDE = 128
-"""Bytes behind a text in which the value may stand that it names."""
 
 
 class _Wanted:
@@ -49,14 +48,14 @@ class _Wanted:
 
     def __init__(self, ask: Ask) -> None:
         self._all = not ask.hits
-        self._hopeless = ask.hopeless
-        self._digits = ask.digits
+        self._hopeless = () if ask.nameless else ask.hopeless
         self._near = tuple(sorted(set(ask.hits).difference(ask.digits))) if ask.digits else ask.hits
         self._sure = tuple(sorted(set(ask.digits).difference(ask.hopeless)))
+        self._lines = sorted({*self._near, *self._sure, *self._hopeless})
 
     def key(self, start: int, end: int) -> bool:
         """Whether the key is."""
-        return self._near_by(start, end) or _holds(self._digits, start, end)
+        return self._near_by(start, end) or _holds(self._sure, start, end) or _holds(self._hopeless, start, end)
 
     def value(self, key: int, start: int, end: int, nest: Nest, ask: Ask) -> bool:
         """Whether the value is, whose name begins at ``key``."""
@@ -69,6 +68,15 @@ class _Wanted:
         if self._near_by(start, end) or _holds(self._sure, start, end):
             return True
         return _holds(self._hopeless, start, end) and may_name_card(data[start:end])
+
+    def ahead(self, data: bytes, at: int) -> int:
+        """The beginning of the first line from ``at`` on on which anything may be."""
+        if self._all:
+            return at
+        hit = bisect_left(self._lines, at - NEAR)
+        if hit == len(self._lines):
+            return len(data)
+        return data.rfind(b"\n", at, max(at, self._lines[hit] - NEAR - 1)) + 1 or at
 
     def _near_by(self, start: int, end: int) -> bool:
         return self._all or (bool(self._near) and near(start, end, self._near))
@@ -88,17 +96,31 @@ def _string(data: bytes, span: tuple[int, int], path: str, key: str, ask: Ask) -
 
 
 def _tokens(data: bytes, start: int, end: int, nest: Nest, ask: Ask) -> Iterator[re.Match[bytes]]:
-    """Each token, those in comments left out. In text that only begins like JSON ``//`` begins no comment."""
+    """Each token, but for those in comments and in what nobody asked for. In text that only begins like JSON ``//``
+    begins no comment."""
+    skip = skip_of(data, end, ask)
     at = start
     while at < end:
         for token in _TOKEN.finditer(data, at, end):
-            if token.lastindex != _COMMENT:
-                yield token
-            elif not nest.in_text:
+            kind = token.lastindex
+            if kind == _COMMENT:
+                if nest.in_text:
+                    continue
                 ask.budget.check_time()
                 line = token[8] == b"//"
                 behind = data.find(b"\n" if line else b"*/", token.end(), end)
                 at = end if behind < 0 else behind + (1 if line else 2)
+                break
+            if skip is None:
+                yield token
+                continue
+            past = skip.whole(nest, token.start()) if kind == _OPEN else 0
+            if not past:
+                yield token
+                past = skip.on(nest, token.end()) if kind != _KEY else 0
+            if past > token.end():
+                ask.budget.check_time()
+                at = past
                 break
         else:
             return
@@ -106,13 +128,12 @@ def _tokens(data: bytes, start: int, end: int, nest: Nest, ask: Ask) -> Iterator
 
 def _values(data: bytes, start: int, end: int, document: str, wanted: _Wanted, ask: Ask) -> Iterator[Peel]:
     nest = Nest(data, document)
-    after_key = False
     for n, token in enumerate(_tokens(data, start, end, nest, ask)):
         if not n & 1023:
             ask.budget.check_time()
         kind = token.lastindex
         if kind == _OPEN:
-            nest.open(array=token[5] == b"[", after_key=after_key)
+            nest.open(array=token[5] == b"[")
         elif kind == _CLOSE:
             yield from nest.close()
         elif kind == _KEY:
@@ -121,16 +142,16 @@ def _values(data: bytes, start: int, end: int, document: str, wanted: _Wanted, a
                 yield _string(data, token.span(1), nest.path(ask), "", ask)
         else:
             nest.value()
-            if kind in (_STRING, _NUMBER) and _stands_as_value(data, token, nest, after_key=after_key):
+            if kind in (_STRING, _NUMBER) and _stands_as_value(data, token, nest):
                 yield from (peel for peel in _value(data, token, nest, wanted, ask) if not nest.hold(peel))
                 text = token.span(1) if kind == _STRING else None
-                if text is None or near(text[0], text[1] + _BESIDE, ask.hits):
+                if text is None or near(text[0], text[1] + NAMES, ask.hits):
                     yield from nest.passed(text, ask)
-        after_key = kind == _KEY
+        nest.after_key = kind == _KEY
     yield from nest.rest()
 
 
-def _stands_as_value(data: bytes, token: re.Match[bytes], nest: Nest, *, after_key: bool) -> bool:
+def _stands_as_value(data: bytes, token: re.Match[bytes], nest: Nest) -> bool:
     """Whether the token is where JSON has a value. Not so in ``[INFO] cardNo=4111 …`` or ``{cardNo=4111, …}``: that is
     text that begins like JSON, and it is read better as text, with the words around it."""
     if token.lastindex == _NUMBER and not _ENDS.match(data, token.end()):
@@ -140,7 +161,7 @@ def _stands_as_value(data: bytes, token: re.Match[bytes], nest: Nest, *, after_k
     if nest.level is None:
         return _BLANK.match(data, token.end()) is not None and not data[: token.start()].strip()
     if nest.level == OBJECT:
-        return after_key
+        return nest.after_key
     start = token.start()
     if data[max(0, start - _BLANKS) : start].rstrip().endswith((b"[", b",")):
         return True
@@ -172,13 +193,19 @@ def _whole_in_a_line(data: bytes, start: int, end: int) -> bool:
 
 def _lines(data: bytes, wanted: _Wanted, ask: Ask) -> Iterator[tuple[int, int, str]]:
     """Span and document of each line that was asked for."""
+    within = None
+    if ask.named is not None and ask.beside is not None and not ask.beside.inside("[-1]"):  # there is no such line
+        within = ask.beside.elements("")
     at = number = 0
     while at < len(data):
-        end = data.find(b"\n", at) + 1 or len(data)
-        if wanted.line(data, at, end):
-            yield at, end, f"[{number}]."
-        elif ask.hits:
+        ahead = wanted.ahead(data, at)
+        if ahead > at:
+            at, number = ahead, number + data.count(b"\n", at, ahead)
             ask.budget.check_time()
+            continue
+        end = data.find(b"\n", at) + 1 or len(data)
+        if number in within if within is not None else wanted.line(data, at, end):
+            yield at, end, f"[{number}]."
         at, number = end, number + 1
 
 

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors import Limits
+from detectors.recognition import Neighbourhood
 
 N = "4111111111111111"
 
@@ -67,3 +69,33 @@ def test_numbers_across_the_pieces_of_a_long_line_are_found_once(inspector, at):
     body = b"a,4;b" * (at // 5) + b" " + N.encode() + b" a,4;" * 900
     found = [(f.start, f.end) for f in inspector.inspect(body).findings if f.confidence == "high"]
     assert found == [(at // 5 * 5 + 1, at // 5 * 5 + 17)]
+
+
+@dataclass
+class Number:
+    path: str
+
+
+@pytest.mark.parametrize(
+    ("place", "inside"),
+    [
+        ("$", True),
+        ("$.a", True),
+        ("$.a[1]", True),
+        ("$.a[1].deep.er", True),
+        ("$.a[1].deep[0]", True),
+        ("$.a[0]", False),
+        ("$.a[10]", False),
+        ("$.b", False),
+        ("$.ab", False),
+    ],
+)
+def test_whether_a_value_in_an_object_may_stand_beside_a_number(place, inside):
+    around = Neighbourhood([Number("$.body/$.a[1].n")], "$.body/")  # type: ignore[list-item]
+    assert around.inside(place) is inside
+    assert (f"$.body/{place}.exp" in around) is inside
+
+
+def test_the_elements_of_an_array_that_numbers_are_in():
+    around = Neighbourhood([Number("x/$.a[1].n"), Number("x/$.a[12].m[3].n")], "x/")  # type: ignore[list-item]
+    assert (around.elements("$.a"), around.elements("$.a[12].m"), around.elements("$")) == ({1, 12}, {3}, frozenset())

@@ -1,0 +1,193 @@
+r"""Stretches of a JSON document in which nobody asked for anything: passed over by compiled expressions.
+
+What the tokenizer would say of them is known without it: nothing, and how many elements an array has got on by. So a
+stretch is made of whole members or elements, each with its comma, as RFC 8259 spells them; where they are spelled
+otherwise (comments, nesting too deep for an expression, a string without an end), the tokenizer reads on as ever.
+Source: the on-demand reading of simdjson and the skipping of JSONSki, with expressions in the place of SIMD.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Sequence
+from typing import Protocol
+
+from detectors.decoders.json_nest import LEVELS, OBJECT, Nest
+from detectors.decoders.weaver import NEAR
+from detectors.model import Ask, Places
+
+_STRING = rb'(?:"[^"]*+"(?<!\\")|"[^"\\]*+(?:\\.[^"\\]*+)*+")'
+"""The first half reads most strings, and several times as fast as the second."""
+_DEEP = 6
+"""Levels of a container that an expression reads over."""
+_SHALLOW = LEVELS - _DEEP
+"""Levels that a path shows, less those that may be passed over."""
+_WORTH = 256
+"""Bytes that have to be won, or to be read after an attempt that won nothing, before the next is made."""
+NAMES = 128
+"""Bytes behind a text in which the value may stand that it names."""
+
+
+def _container(levels: int) -> bytes:
+    """An object or array with so many levels in it. Without a slash outside of strings: it may begin a comment."""
+    inner = _STRING if levels == 0 else rb"(?:" + _STRING + rb"|" + _container(levels - 1) + rb")"
+    other = rb'[^"\[\]{}/]*+'
+    return rb"[\[{]" + other + rb"(?:" + inner + other + rb")*+[\]}]"
+
+
+_WHOLE = _container(_DEEP)
+_VALUE = rb"(?:" + _STRING + rb"|-?[0-9][0-9A-Za-z.+-]*+|[A-Za-z_$]++|" + _WHOLE + rb")"
+_COMMA = re.compile(rb"\s*+,?+")
+_MEMBERS = re.compile(rb"(?:\s*+(" + _STRING + rb")\s*+:\s*+" + _VALUE + rb"\s*+,)*+", re.DOTALL)
+_ELEMENT = re.compile(rb"\s*+" + _VALUE + rb"\s*+,|()", re.DOTALL)
+_CONTAINER = re.compile(_WHOLE, re.DOTALL)
+_CONTAINERS = re.compile(rb"\s*+" + _WHOLE + rb"\s*+,|()", re.DOTALL)
+
+
+class Skip(Protocol):
+    """What need not be read."""
+
+    def whole(self, nest: Nest, start: int) -> int:
+        """The end of the container that opens at ``start``, if nothing in it is wanted; 0: it may be."""
+
+    def on(self, nest: Nest, at: int) -> int:
+        """Where to read on behind a token that ended ``at``. What is passed over, ``nest`` has counted."""
+
+
+def skip_of(data: bytes, end: int, ask: Ask) -> Skip | None:
+    """What ``ask`` leaves out of ``data`` up to ``end``; ``None``: nothing."""
+    if ask.named is not None:
+        return Beside(data, end, ask, ask.beside) if ask.beside is not None else None
+    return Far(data, end, ask) if ask.hits else None
+
+
+class _Attempts:
+    """Holds back attempts where one has won nothing: they might all read as far."""
+
+    def __init__(self) -> None:
+        self._at = 0
+        self._depth = 0
+
+    def held_back(self, nest: Nest, at: int) -> bool:
+        return at < self._at and nest.depth >= self._depth
+
+    def lost(self, nest: Nest, at: int) -> None:
+        self._at, self._depth = at + _WORTH, nest.depth
+
+
+class Far:
+    """Leaves out what is far from every hit: neither a value nor the name of one."""
+
+    def __init__(self, data: bytes, end: int, ask: Ask) -> None:
+        self._data = data
+        self._end = end
+        self._hits = _Ahead(ask.hits, end)
+        self._hopeful = _Ahead(sorted(set(ask.hits).difference(ask.hopeless)), end) if ask.nameless else self._hits
+        self._attempts = _Attempts()
+
+    def whole(self, nest: Nest, start: int) -> int:
+        return 0
+
+    def on(self, nest: Nest, at: int) -> int:
+        if nest.level is None or self._attempts.held_back(nest, at):
+            return at
+        past = at
+        limit = self._hopeful.limit(at)
+        if limit - at >= _WORTH and nest.level != OBJECT and not nest.naming:  # a hopeless one is not looked into there
+            past = _elements(_CONTAINERS, self._data, at, limit, nest)
+        limit = self._hits.limit(past)
+        if limit - past >= _WORTH and not nest.called:
+            past = over(self._data, past, limit, nest)
+        if past == at:
+            self._attempts.lost(nest, at)
+        return past
+
+
+class _Ahead:
+    """How far one may go before the next of some hits."""
+
+    def __init__(self, hits: Sequence[int], end: int) -> None:
+        self._hits = hits
+        self._end = end
+        self._next = 0
+
+    def limit(self, at: int) -> int:
+        """The offset up to which no value behind ``at``, and no name of one, is near a hit."""
+        hits = self._hits
+        while self._next < len(hits) and hits[self._next] + NEAR < at:
+            self._next += 1
+        return min(self._end, hits[self._next] - NAMES - 1) if self._next < len(hits) else self._end
+
+
+class Beside:
+    """Leaves out the containers whose values stand beside no card number."""
+
+    def __init__(self, data: bytes, end: int, ask: Ask, places: Places) -> None:
+        self._data = data
+        self._end = end
+        self._ask = ask
+        self._places = places
+        self._all_below: int | None = None
+        self._attempts = _Attempts()
+
+    def whole(self, nest: Nest, start: int) -> int:
+        if not self._may(nest):
+            return 0
+        place = nest.place(self._ask)
+        if self._places.inside(place):
+            self._all_below = nest.depth if self._places.inside(f"{place}[-1]") else None  # a place that nothing has
+            return 0
+        found = _CONTAINER.match(self._data, start, self._end)
+        if found is None:
+            return 0
+        nest.passed_over(1)
+        return found.end()
+
+    def on(self, nest: Nest, at: int) -> int:
+        if nest.level in (None, OBJECT) or self._attempts.held_back(nest, at) or not self._may(nest):
+            return at
+        wanted = self._places.elements(nest.around(self._ask))
+        past = _elements(_CONTAINERS, self._data, at, self._end, nest, wanted)
+        if past == at:
+            self._attempts.lost(nest, at)
+        return past
+
+    def _may(self, nest: Nest) -> bool:
+        """Whether anything here may be left out: what names other values may not."""
+        if self._all_below is not None and nest.depth > self._all_below:
+            return False
+        self._all_below = None
+        return not nest.naming and nest.depth < _SHALLOW
+
+
+def over(data: bytes, at: int, limit: int, nest: Nest) -> int:
+    """Behind the members or elements that follow ``at`` and end by ``limit``."""
+    if nest.level != OBJECT:
+        return _elements(_ELEMENT, data, at, limit, nest)
+    found = _MEMBERS.match(data, _behind_comma(data, at), limit)
+    if found is None or found.start(1) < 0:
+        return at
+    nest.key((found.start(1) + 1, found.end(1) - 1))
+    return found.end()
+
+
+def _elements(
+    kind: re.Pattern[bytes], data: bytes, at: int, limit: int, nest: Nest, wanted: Container[int] = ()
+) -> int:
+    """Behind the elements that follow ``at``: up to the next of those ``wanted``."""
+    first = index = (nest.level or 0) + 1
+    if index in wanted:
+        return at
+    for element in kind.finditer(data, _behind_comma(data, at), limit):
+        if element.lastindex:
+            break
+        index, at = index + 1, element.end()
+        if index in wanted:
+            break
+    nest.passed_over(index - first)
+    return at
+
+
+def _behind_comma(data: bytes, at: int) -> int:
+    comma = _COMMA.match(data, at)
+    return comma.end() if comma else at
