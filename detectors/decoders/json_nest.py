@@ -179,6 +179,11 @@ class Nest:
         """Offset of the name of an object's value."""
         return self._levels[-1].key[0] if self.level == OBJECT else None
 
+    @property
+    def raw_key(self) -> bytes:
+        """The name of an object's value as it is spelled."""
+        return self._data[slice(*self._levels[-1].key)]
+
     def name(self, ask: Ask) -> str:
         """What the value goes by: its member's name, or the text beside it that names it better."""
         if not self._levels:

@@ -9,7 +9,8 @@ Source: the on-demand reading of simdjson and the skipping of JSONSki, with expr
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Container, Sequence
 from typing import Protocol
 
 from detectors.decoders.json_nest import LEVELS, OBJECT, Nest
@@ -24,6 +25,8 @@ _SHALLOW = LEVELS - _DEEP
 """Levels that a path shows, less those that may be passed over."""
 _WORTH = 256
 """Bytes that have to be won, or to be read after an attempt that won nothing, before the next is made."""
+_LARGE = 1024
+"""Bytes of a document in which it is worth the while."""
 NAMES = 128
 """Bytes behind a text in which the value may stand that it names."""
 
@@ -54,11 +57,15 @@ class Skip(Protocol):
         """Where to read on behind a token that ended ``at``. What is passed over, ``nest`` has counted."""
 
 
-def skip_of(data: bytes, end: int, ask: Ask) -> Skip | None:
-    """What ``ask`` leaves out of ``data`` up to ``end``; ``None``: nothing."""
-    if ask.named is not None:
-        return Beside(data, end, ask, ask.beside) if ask.beside is not None else None
-    return Far(data, end, ask) if ask.hits else None
+def skips(data: bytes, ask: Ask) -> Callable[[int, int], Skip | None]:
+    """What ``ask`` leaves out of a stretch of ``data``, a document or a line; ``None``: nothing to speak of."""
+    places = ask.beside
+    if (ask.named is None and not ask.hits) or (ask.named is not None and places is None):
+        return lambda *_: None
+    if ask.named is not None and places is not None:
+        return lambda start, end: Beside(data, end, ask, places) if end - start >= _LARGE else None
+    hopeful = sorted(set(ask.hits).difference(ask.hopeless)) if ask.nameless else ask.hits
+    return lambda start, end: Far(data, end, ask.hits, hopeful) if end - start >= _LARGE else None
 
 
 class _Attempts:
@@ -78,11 +85,11 @@ class _Attempts:
 class Far:
     """Leaves out what is far from every hit: neither a value nor the name of one."""
 
-    def __init__(self, data: bytes, end: int, ask: Ask) -> None:
+    def __init__(self, data: bytes, end: int, hits: Sequence[int], hopeful: Sequence[int]) -> None:
         self._data = data
         self._end = end
-        self._hits = _Ahead(ask.hits, end)
-        self._hopeful = _Ahead(sorted(set(ask.hits).difference(ask.hopeless)), end) if ask.nameless else self._hits
+        self._hits = hits
+        self._hopeful = hopeful
         self._attempts = _Attempts()
 
     def whole(self, nest: Nest, start: int) -> int:
@@ -92,31 +99,20 @@ class Far:
         if nest.level is None or self._attempts.held_back(nest, at):
             return at
         past = at
-        limit = self._hopeful.limit(at)
+        limit = self._limit(self._hopeful, at)
         if limit - at >= _WORTH and nest.level != OBJECT and not nest.naming:  # a hopeless one is not looked into there
             past = _elements(_CONTAINERS, self._data, at, limit, nest)
-        limit = self._hits.limit(past)
+        limit = self._limit(self._hits, past)
         if limit - past >= _WORTH and not nest.called:
             past = over(self._data, past, limit, nest)
         if past == at:
             self._attempts.lost(nest, at)
         return past
 
-
-class _Ahead:
-    """How far one may go before the next of some hits."""
-
-    def __init__(self, hits: Sequence[int], end: int) -> None:
-        self._hits = hits
-        self._end = end
-        self._next = 0
-
-    def limit(self, at: int) -> int:
+    def _limit(self, hits: Sequence[int], at: int) -> int:
         """The offset up to which no value behind ``at``, and no name of one, is near a hit."""
-        hits = self._hits
-        while self._next < len(hits) and hits[self._next] + NEAR < at:
-            self._next += 1
-        return min(self._end, hits[self._next] - NAMES - 1) if self._next < len(hits) else self._end
+        following = bisect_left(hits, at - NEAR)
+        return min(self._end, hits[following] - NAMES - 1) if following < len(hits) else self._end
 
 
 class Beside:

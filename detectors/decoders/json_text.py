@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from detectors.decoders.json_nest import ESCAPES, OBJECT, Nest, escape, unescape
-from detectors.decoders.json_skip import NAMES, skip_of
+from detectors.decoders.json_skip import NAMES, Skip, skips
 from detectors.decoders.offsets import side_by_side
 from detectors.decoders.weaver import NEAR, near, weave
 from detectors.keys import may_name_card
@@ -39,6 +39,8 @@ _BEFORE_ELEMENT = re.compile(rb"[\[,](?:\s++|/\*[^*]*+\*/|//[^\n]*+\n)*+\Z")
 _START = re.compile(rb"(?:\xef\xbb\xbf|\x1e|\s)*+(?=[\[{]|\"(?s:.*)\"\s*+\Z)")
 _EMBEDDED = re.compile(rb"\{\s*+\"")
 _BLANK = re.compile(rb"\s*+\Z")
+_REMEMBERED = 256
+"""Names of which it is known whether they are wanted."""
 _BLANKS = 256
 """Blanks between an array's elements that are looked over, from the element back to its comma."""
 
@@ -52,9 +54,36 @@ class _Wanted:
         self._near = tuple(sorted(set(ask.hits).difference(ask.digits))) if ask.digits else ask.hits
         self._sure = tuple(sorted(set(ask.digits).difference(ask.hopeless)))
         self._lines = sorted({*self._near, *self._sure, *self._hopeless})
+        self._every = ask.hits
+        self._dull: dict[bytes, bool] = {}
+
+    def says_nothing(self, nest: Nest, start: int, end: int, ask: Ask) -> bool:
+        """Whether the value here is neither wanted nor of any use to others: true for most, and told at little cost."""
+        if ask.named is not None:
+            return nest.level == OBJECT and self._is_dull(nest, ask, ask.named)
+        key = nest.key_start
+        return self._far(start if key is None else key, end) and not nest.called
+
+    def _far(self, start: int, end: int) -> bool:
+        if self._all:
+            return False
+        following = bisect_left(self._every, start - NEAR)
+        return following == len(self._every) or self._every[following] > end + NAMES
+
+    def _is_dull(self, nest: Nest, ask: Ask, named: Callable[[str], bool]) -> bool:
+        """Whether the member here goes by a name that is not wanted, and by no other."""
+        raw = nest.raw_key
+        dull = self._dull.get(raw)
+        if dull is None:
+            dull = not (nest.unsaid or nest.naming or named(nest.name(ask)))
+            if len(self._dull) < _REMEMBERED:
+                self._dull[raw] = dull
+        return dull
 
     def key(self, start: int, end: int) -> bool:
         """Whether the key is."""
+        if self._far(start, end):
+            return False
         return self._near_by(start, end) or _holds(self._sure, start, end) or _holds(self._hopeless, start, end)
 
     def value(self, key: int, start: int, end: int, nest: Nest, ask: Ask) -> bool:
@@ -95,10 +124,9 @@ def _string(data: bytes, span: tuple[int, int], path: str, key: str, ask: Ask) -
     return Peel("", data[span[0] : span[1]], side_by_side(*span, escape), path, key)
 
 
-def _tokens(data: bytes, start: int, end: int, nest: Nest, ask: Ask) -> Iterator[re.Match[bytes]]:
+def _tokens(data: bytes, start: int, end: int, nest: Nest, skip: Skip | None, ask: Ask) -> Iterator[re.Match[bytes]]:
     """Each token, but for those in comments and in what nobody asked for. In text that only begins like JSON ``//``
     begins no comment."""
-    skip = skip_of(data, end, ask)
     at = start
     while at < end:
         for token in _TOKEN.finditer(data, at, end):
@@ -126,9 +154,11 @@ def _tokens(data: bytes, start: int, end: int, nest: Nest, ask: Ask) -> Iterator
             return
 
 
-def _values(data: bytes, start: int, end: int, document: str, wanted: _Wanted, ask: Ask) -> Iterator[Peel]:
+def _values(
+    data: bytes, start: int, end: int, document: str, wanted: _Wanted, skip: Skip | None, ask: Ask
+) -> Iterator[Peel]:
     nest = Nest(data, document)
-    for n, token in enumerate(_tokens(data, start, end, nest, ask)):
+    for n, token in enumerate(_tokens(data, start, end, nest, skip, ask)):
         if not n & 1023:
             ask.budget.check_time()
         kind = token.lastindex
@@ -142,7 +172,9 @@ def _values(data: bytes, start: int, end: int, document: str, wanted: _Wanted, a
                 yield _string(data, token.span(1), nest.path(ask), "", ask)
         else:
             nest.value()
-            if kind in (_STRING, _NUMBER) and _stands_as_value(data, token, nest):
+            if wanted.says_nothing(nest, *token.span(), ask):
+                pass
+            elif kind in (_STRING, _NUMBER) and _stands_as_value(data, token, nest):
                 yield from (peel for peel in _value(data, token, nest, wanted, ask) if not nest.hold(peel))
                 text = token.span(1) if kind == _STRING else None
                 if text is None or near(text[0], text[1] + NAMES, ask.hits):
@@ -221,15 +253,15 @@ def peel(data: bytes, ask: Ask) -> Iterator[Peel | Gap]:
         first = 0
     if first < 0:
         return
-    wanted = _Wanted(ask)
+    wanted, skip = _Wanted(ask), skips(data, ask)
     line_end = data.find(b"\n", first)
     if line_end < 0 or _BLANK.match(data, line_end) or not _whole_in_a_line(data, first, line_end):
-        yield from _values(data, first, len(data), "", wanted, ask)
+        yield from _values(data, first, len(data), "", wanted, skip(first, len(data)), ask)
         return
     for at, end, document in _lines(data, wanted, ask):
         begin = at if _START.match(data, at, end) or start else _embedded(data, at, end)
         if begin is not None:
-            yield from _values(data, begin, end, document, wanted, ask)
+            yield from _values(data, begin, end, document, wanted, skip(begin, end), ask)
 
 
 def _embedded(data: bytes, start: int, end: int) -> int | None:

@@ -26,7 +26,7 @@ BEFORE_AND_BEHIND = {
 
 
 def all_of(data, asked):
-    with patch.object(json_text, "skip_of", lambda *_: None):
+    with patch.object(json_text, "skips", lambda *_: lambda *_: None):
         return fields(json_text.peel(data, asked))
 
 
@@ -75,7 +75,7 @@ BROKEN = [
 def test_what_is_no_json_reads_as_it_did(broken, between):
     data = broken[:1] + between + broken[1:] % NUMBER.encode()
     asked = ask("application/json", data.index(NUMBER.encode()) + 13)
-    with patch.object(json_skip, "_WORTH", 1):
+    with patch.multiple(json_skip, _WORTH=1, _LARGE=0):
         assert fields(json_text.peel(data, asked)) == all_of(data, asked)
 
 
@@ -102,7 +102,7 @@ def neighbours(path):
 def test_values_beside_a_number_are_not_passed_over(text, number, there):
     around = neighbours(number)
     asked = Ask("", (), Plenty(), named=may_stand_beside, beside=around)
-    with patch.object(json_skip, "_WORTH", 1):
+    with patch.multiple(json_skip, _WORTH=1, _LARGE=0):
         found = fields(json_text.peel(text.encode(), asked))
     assert "".join(value.decode() for path, key, value in found if path in around and key != "n") == there
 
@@ -147,7 +147,7 @@ def test_nothing_that_was_asked_for_is_passed_over(data, where, plain, nameless)
         hopeless=tuple(hits[: plain // 2]),
         nameless=nameless,
     )
-    with patch.object(json_skip, "_WORTH", 1):
+    with patch.multiple(json_skip, _WORTH=1, _LARGE=0):
         assert fields(json_text.peel(data, asked)) == all_of(data, asked)
 
 
@@ -159,6 +159,6 @@ def test_no_neighbour_of_a_number_is_passed_over(data, which):
         return
     around = neighbours(values[which % len(values)][0])
     asked = Ask("application/json", (), Plenty(), named=may_stand_beside, beside=around)
-    with patch.object(json_skip, "_WORTH", 1):
+    with patch.multiple(json_skip, _WORTH=1, _LARGE=0):
         found = fields(json_text.peel(data, asked))
     assert [row for row in found if row[0] in around] == [row for row in all_of(data, asked) if row[0] in around]
