@@ -28,7 +28,7 @@ DAYS = 730
 
 PEM_STORES = {
     "Python (requests)": "REQUESTS_CA_BUNDLE",
-    "Python (ssl, httpx), Ruby, Go, PHP": "SSL_CERT_FILE",
+    "Python (ssl, httpx), Ruby, Go": "SSL_CERT_FILE",
     "curl": "CURL_CA_BUNDLE",
     "Node.js": "NODE_EXTRA_CA_CERTS",
 }

@@ -144,6 +144,15 @@ def test_the_first_suppression_to_end_is_shown_with_the_end_of_its_last_day(mete
     assert name.format("PAN") not in samples(meter)
 
 
+def test_when_certificates_end_as_of_the_last_reading(meter):
+    name = 'sekisho_certificate_expiry_timestamp_seconds{{lane="gmo",purpose="{}"}}'
+    meter.certificates({("gmo", "server"): 5e9, ("gmo", "upstream"): 6e9})
+    assert [samples(meter)[name.format(purpose)] for purpose in ("server", "upstream")] == [5e9, 6e9]
+    meter.certificates({("gmo", "server"): 7e9})
+    assert samples(meter)[name.format("server")] == 7e9
+    assert name.format("upstream") not in samples(meter)
+
+
 @pytest.fixture(autouse=True)
 def _time_zone_as_it_was():
     yield

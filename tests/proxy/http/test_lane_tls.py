@@ -9,11 +9,13 @@ import subprocess
 from contextlib import asynccontextmanager
 
 import pytest
+from hyperframe.frame import GoAwayFrame, SettingsFrame
 
 from proxy.host import Host
 from proxy.http import lane_tls as module
 from proxy.http import tls as contexts
 from proxy.http.tls import TlsFileError
+from proxy.http.two_engine import PREFACE
 from tests.e2e.authority import authority, client_context, pair, server_context
 from tests.e2e.origin import OK, get, origin, read_response, status_of
 from tests.e2e.plane import ScriptedGuard, plane, policy, until
@@ -482,6 +484,29 @@ async def test_drain_lets_a_request_finish_inside_tls(tmp_path):
         assert (await answer).endswith(b"ok")
         await draining
     server.close()
+
+
+async def test_a_meter_that_fails_keeps_no_certificate_out(tmp_path, monkeypatch):
+    public, _ = authority(tmp_path)
+    async with lane(tmp_path, tls_of(*pair(tmp_path, "server"))) as running:
+        monkeypatch.setattr(running.meter, "certificates", None)
+        pair(tmp_path, "server", subject="rotated")
+        await reload(running)
+        assert await subject_seen(running, public) == "rotated"
+
+
+async def test_drain_says_goodbye_to_http2_inside_tls(tmp_path):
+    public, _ = authority(tmp_path)
+    context = client_context(public)
+    context.set_alpn_protocols(["h2"])
+    async with lane(tmp_path, tls_of(*pair(tmp_path, "server"))) as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port(), ssl=context)
+        writer.write(PREFACE + SettingsFrame().serialize())
+        heard = await reader.readexactly(9)
+        assert heard[3] == SettingsFrame.type
+        await running.host.drain(5)
+        assert GoAwayFrame().serialize()[3:9] in await reader.read()
+        writer.close()
 
 
 def test_files_that_cannot_be_used(tmp_path):
