@@ -110,8 +110,9 @@ def inward(sockets: Sockets, own_uid: int) -> frozenset[Key]:
     In transparent mode the latter look as if they led to the upstream: the kernel has sent them here instead. What has
     come in is told by its listener, which may close before its connections do.
     """
-    accepted = {row.remote for row in sockets.connections if sockets.incoming(row, own_uid)}
-    return frozenset(key_of(row) for row in sockets.connections if row.local in accepted or sockets.incoming(row))
+    accepted = {row.remote for row in sockets.incoming(own_uid)}
+    far_ends = (row for row in sockets.connections if row.local in accepted)
+    return frozenset(key_of(row) for rows in (far_ends, sockets.incoming()) for row in rows)
 
 
 def key_of(row: Connection) -> Key:

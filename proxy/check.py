@@ -71,7 +71,7 @@ def _action(route: Route) -> str:
 
 def warnings(policy: Policy, today: date) -> tuple[Problem, ...]:
     """What is allowed and may still not be meant, at its place in the file, in file order."""
-    found = [*_modes(policy), *_suppressions(policy, today)]
+    found = [*_modes(policy), *_suppressions(policy, today), *_bypasses(policy)]
     for index, lane in enumerate(policy.lanes):
         found += [
             *_lane(policy, index, lane),
@@ -94,6 +94,16 @@ def _suppressions(policy: Policy, today: date) -> Iterator[Problem]:
         if row.until < today:
             why = f"this suppression has expired on {row.until}: what it covered is acted on again"
             yield Problem(policy.place("suppress", index, "until"), why, "renew or remove it")
+
+
+def _bypasses(policy: Policy) -> Iterator[Problem]:
+    at = policy.place("bypass")
+    if not policy.bypass.watch_seconds:
+        yield Problem(at, "nobody looks for connections that go around Sekisho", "set bypass.watch_seconds, to 2")
+    if 0 in policy.bypass.allowed_uids:
+        yield Problem(
+            at, "connections of root may go around Sekisho", "give that process a user of its own, and name it"
+        )
 
 
 def _lane(policy: Policy, index: int, lane: Lane) -> Iterator[Problem]:

@@ -41,8 +41,7 @@ class Endpoint(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class Connection:
+class Connection(NamedTuple):
     """One socket with a peer. On the loopback interface both ends are listed, each as a connection of its own."""
 
     protocol: Literal["tcp", "udp"]
@@ -65,12 +64,13 @@ class Sockets:
     whole: bool = True
     """False if a table was longer than what is read of one."""
 
-    def incoming(self, connection: Connection, uid: int | None = None) -> bool:
-        """Whether the connection's local end is where somebody here, or this user id, accepts connections."""
-        if connection.protocol == "udp":
-            return False
-        owners = (self.listeners.get(Endpoint(host, connection.local.port)) for host in (connection.local.host, *_ANY))
-        return any(found if uid is None else uid in found for found in owners if found)
+    def incoming(self, uid: int | None = None) -> Iterator[Connection]:
+        """The connections whose local end is where somebody here, or this user id, accepts connections."""
+        ends = {end for end, owners in self.listeners.items() if uid is None or uid in owners}
+        ports = {end.port for end in ends if end.host in _ANY}
+        for row in self.connections:
+            if row.protocol == "tcp" and (row.local.port in ports or row.local in ends):
+                yield row
 
 
 def read(place: Path = PROC_NET) -> Sockets:

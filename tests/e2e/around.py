@@ -2,7 +2,7 @@
 
 Run as ``unshare --net python around.py DIRECTORY WORKERS CLIENT…``; prints what /metrics and the audit file say in the end.
 A client is ``user:tcp:host:port`` or ``user:udp:host:port``; ``{sink}`` and ``{lane}`` are ports. Each connects, and
-stays so until the watch has looked three times.
+stays so until the watch has looked several times. What ``REDIRECTED_UID`` opens is led to the lane by the kernel.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -26,7 +27,8 @@ SETUP = (
     "ip address add 10.9.0.5/32 dev lo",
     "ip route add default dev lo src 10.9.0.5",  # what is sent into the internet comes back, and nobody is there
 )
-SINK_UID = 54100
+SINK_UID, REDIRECTED_UID = 54100, 54005
+REDIRECT = f"iptables -t nat -A OUTPUT -p tcp -m owner --uid-owner {REDIRECTED_UID} -j REDIRECT --to-ports"
 CLIENT = """
 import os, socket, sys
 user, kind, host, port = sys.argv[1:]
@@ -80,8 +82,9 @@ def main(base: Path, workers: str, clients: list[str]) -> None:
             admin={"listen": f"127.0.0.1:{ports['admin']}"},
             bypass={"watch_seconds": 0.05, "allowed_uids": [54999]},
         )
+        subprocess.run([*REDIRECT.split(), str(ports["lane"])], check=True)
         sidecar = launch(base, policy, arguments=("--workers", workers))
-        stack.callback(sidecar.stop)
+        stack.callback(sidecar.stop, signal.SIGKILL)  # a sink that never answers would have it drain
         wait_for_looks(sidecar, 1)
         for client in clients:
             who = client.format(**ports).split(":")

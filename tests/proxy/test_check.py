@@ -101,6 +101,16 @@ def suppression(until: date) -> dict:
             id="percent-default",
         ),
         pytest.param(
+            policy(LANE, bypass={"watch_seconds": 0.0}),
+            "nobody looks for connections that go around Sekisho",
+            id="unwatched",
+        ),
+        pytest.param(
+            policy(LANE, bypass={"allowed_uids": (0,)}),
+            "connections of root may go around Sekisho",
+            id="root-may",
+        ),
+        pytest.param(
             policy(LANE | {"allow_test_numbers": True}),
             'lane "logs" lets published test card numbers pass',
             id="test-numbers",

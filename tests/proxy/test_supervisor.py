@@ -13,6 +13,7 @@ import time
 import urllib.error
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -312,3 +313,22 @@ async def test_a_worker_that_does_not_answer_is_killed_and_replaced(monkeypatch,
     await asyncio.sleep(0)
     their_records.close()
     process.wait()
+
+
+def test_one_worker_looks_for_what_goes_around_and_its_successor_after_it(monkeypatch):
+    forked = []
+
+    def fork(sidecar, *, watches):
+        forked.append(watches)
+        return SimpleNamespace(watches=watches, attending=None)
+
+    monkeypatch.setattr(module, "fork", fork)
+    supervisor = Supervisor(Parts(), 2)
+    supervisor._loop = SimpleNamespace(create_task=lambda life: life.close())
+    supervisor.fork()
+    supervisor.fork()
+    del supervisor._members[1]
+    supervisor.fork()
+    del supervisor._members[0]
+    supervisor.fork()
+    assert forked == [True, False, False, True]
