@@ -20,10 +20,11 @@ from proxy.dialects import grpc_kind, grpc_status, spoken
 from proxy.gmo.calls import is_gmo_host
 from proxy.http import marks
 from proxy.http.flows import Context, piece_message, put, request_message, response_message
+from proxy.http.opening import Opaque
 from proxy.http.pieces import Piece
 from proxy.http.request import bare_response, refusal_response
 from proxy.http.said import Said, carry_on, said_message
-from proxy.http.seals import sealed_by
+from proxy.http.seals import unsealed
 from proxy.http.upgrade import limit_extensions
 from proxy.message import Action, Decision, Direction, Message
 from proxy.policy import Lane, Policy, Route
@@ -150,6 +151,16 @@ class Gate:
         message = self._spoken(said, lane)
         carry_on(said, message, self._failed(message, where))
 
+    def opaque(self, opaque: Opaque, lane: Lane) -> Awaitable[None] | None:
+        """Before a connection that nobody can read is passed on."""
+        message = opaque.message(lane.route(opaque.host) or self._unlisted(lane))
+        return self._ask(message, opaque.carry_on)
+
+    def unseen(self, opaque: Opaque, lane: Lane, where: str) -> None:
+        """As ``broken``, for such a connection."""
+        message = opaque.message(lane.route(opaque.host) or self._unlisted(lane))
+        opaque.carry_on(self._failed(message, where))
+
     def broken(
         self, flow: http.HTTPFlow, lane: Lane, direction: Direction, where: str, piece: Piece | None = None
     ) -> None:
@@ -168,8 +179,10 @@ class Gate:
         route = lane.route(flow.request.host)
         if route is not None:
             return (route if marks.enforced(flow, route.percent) else replace(route, mode="monitor")), gap
-        mode = lane.mode or self.guard.policy.mode
-        return Route(lane.name, "external", mode, source=lane.source), gap or "unlisted-destination"
+        return self._unlisted(lane), gap or "unlisted-destination"
+
+    def _unlisted(self, lane: Lane) -> Route:
+        return Route(lane.name, "external", lane.mode or self.guard.policy.mode, source=lane.source)
 
     def _spoken(self, said: Said, lane: Lane) -> Message:
         route, gap = self._route(lane, said.flow, said.direction)
@@ -178,7 +191,7 @@ class Gate:
         return said_message(said, self._context(route, said.flow, said.gap or gap, lane))
 
     def _context(self, route: Route, flow: http.HTTPFlow, gap: str, lane: Lane) -> Context:
-        return Context(route, _peer(flow), gap, marks.probe(flow), chosen=lane.upstream.kind == "forward")
+        return Context(route, _peer(flow), gap, marks.probe(flow), chosen=lane.upstream.chosen)
 
     def _ask(self, message: Message, carry: Callable[[object], None]) -> Awaitable[None] | None:
         began = perf_counter()
@@ -249,14 +262,6 @@ def is_heavy(message: Message) -> bool:
     """Whether the decoders may make so much of it that only few of its kind may be inspected at once."""
     limits = message.route.limits
     return min(limits.expanded, sum(len(part.data) for part in message.parts) * limits.ratio) > HEAVY_BYTES
-
-
-def unsealed(route: Route, message: http.Request | http.Response, gap: str) -> tuple[Route, str]:
-    """The route as it is, unless it redacts and this message cannot be redacted: then one that blocks, and why."""
-    if route.on_violation != "redact":
-        return route, ""
-    seal = sealed_by(message) or gap
-    return (replace(route, on_violation="block"), seal) if seal else (route, "")
 
 
 def carry_out(

@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from collections.abc import Sequence
+
+from proxy.policy.values import Address
 
 
 def why_not_bound(error: Exception | None) -> str:
@@ -17,6 +20,13 @@ def why_not_bound(error: Exception | None) -> str:
     return os.strerror(errno.EADDRNOTAVAIL) if "could not bind" in str(error) else str(error)
 
 
+def has_no_such_family(error: OSError) -> bool:
+    """Whether an address cannot be listened on because the machine has none of its family: it speaks no IPv6."""
+    return error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT) or why_not_bound(error) == os.strerror(
+        errno.EADDRNOTAVAIL
+    )
+
+
 def try_bind(host: str, port: int) -> None:
     """Raises ``OSError`` if somebody listens on ``host:port`` already, also if it is one who would share it."""
     for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
@@ -25,3 +35,13 @@ def try_bind(host: str, port: int) -> None:
             if family == socket.AF_INET6:
                 trial.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             trial.bind(address)
+
+
+def try_bind_all(addresses: Sequence[Address]) -> None:
+    """As ``try_bind`` for each; all but the first only where the machine has their family."""
+    for number, address in enumerate(addresses):
+        try:
+            try_bind(address.host, address.port)
+        except OSError as error:
+            if not number or not has_no_such_family(error):
+                raise

@@ -22,6 +22,7 @@ ENDS = {
 }
 """Files with certificates, and which of theirs has to be good: of what is trusted one is enough."""
 _ANY_HOST = frozenset({"0.0.0.0", "::"})
+_REDIRECTED_TO = frozenset({*_ANY_HOST, "127.0.0.1", "::1", "localhost"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Row:
     listen: str
     upstream: str
     hosts: str
-    """A host pattern of a forward lane; ``all others`` for the rest; "" on other lanes."""
+    """A host pattern of a forward or transparent lane; ``all others`` for the rest; "" on other lanes."""
     role: str
     mode: str
     on_violation: str
@@ -42,18 +43,18 @@ class Row:
 
 
 def summary(policy: Policy) -> tuple[Row, ...]:
-    """One row for each lane, and for each destination of a forward lane, in file order."""
+    """One row for each lane, and for each destination of a forward or transparent lane, in file order."""
     return tuple(row for lane in policy.lanes for row in _rows(lane))
 
 
 def _rows(lane: Lane) -> Iterator[Row]:
     listen, upstream = scrub(str(lane.listen)), scrub(str(lane.upstream))
-    forward = lane.upstream.kind == "forward"
+    several = lane.upstream.chosen
     for pattern, route in lane.routes:
-        hosts = scrub(pattern) or ("all others" if forward else "")
+        hosts = scrub(pattern) or ("all others" if several else "")
         share = 0 if route.mode == "monitor" else route.percent
         yield Row(lane.name, listen, upstream, hosts, route.role, route.mode, _action(route), route.on_gap, share)
-    if forward and lane.unlisted == "block":
+    if several and lane.unlisted == "block":
         yield Row(lane.name, listen, upstream, "all others", "", "", "refused", "")
 
 
@@ -126,11 +127,14 @@ def _lane(policy: Policy, index: int, lane: Lane) -> Iterator[Problem]:
     if lane.listen.host in _ANY_HOST and lane.role != "shop":
         why = f'lane "{lane.name}" accepts connections from any machine that reaches this one'
         yield Problem(policy.place("lanes", index, "listen"), why, "listen on 127.0.0.1, or on one address")
-    if lane.upstream.kind != "forward":
+    if not lane.upstream.chosen:
         return
     if lane.tls is None or lane.tls.intercept_ca_file is None:
         why = f'lane "{lane.name}" refuses https: it has no tls.intercept_ca_file, and cannot look inside'
         yield Problem(policy.place(*at), why, "name the authority that its clients trust, if they call https")
+    if lane.upstream.kind == "transparent" and lane.listen.host not in _REDIRECTED_TO:
+        why = f'lane "{lane.name}" listens where iptables redirects nothing that this machine sends'
+        yield Problem(policy.place("lanes", index, "listen"), why, "listen on 127.0.0.1, which includes ::1")
     if not lane.destinations and lane.unlisted == "block":
         why = f'lane "{lane.name}" lets nothing pass: it has no destinations, and unlisted hosts are refused'
         yield Problem(policy.place("lanes", index), why, "list destinations, or set unlisted: external")

@@ -1,6 +1,6 @@
-"""Whether a destination that a client chose is this machine itself, however it is spelled.
+"""Where a client wants to go: before iptables redirected it, and whether that is this machine itself, however spelled.
 
-A forward lane that passes unlisted hosts must not be the way to what listens on this machine for nobody else (its own
+A lane that passes unlisted hosts must not be the way to what listens on this machine for nobody else (its own
 admin server, a database, a cloud's metadata service): ``127.1``, ``0x7f000001``, ``2130706433``, ``[::ffff:127.0.0.1]``
 and any name whose owner points it there are ``127.0.0.1`` to a resolver. So addresses are judged, not spellings, before
 a connection is opened, and again once it is, for a name may resolve to another one by then (DNS rebinding).
@@ -10,10 +10,30 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
+import sys
 from collections.abc import Collection
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+_SO_ORIGINAL_DST = 80
+"""For both families (linux/netfilter_ipv4.h, linux/netfilter_ipv6/ip6_tables.h)."""
 _NAT64 = int(IPv6Address("64:ff9b::")) >> 32
+
+
+def original_destination(connection: socket.socket) -> tuple[str, int] | None:
+    """Where an accepted connection was going before iptables redirected it (REDIRECT); ``None``: nobody has."""
+    try:
+        if connection.family == socket.AF_INET6:
+            raw = connection.getsockopt(socket.IPPROTO_IPV6, _SO_ORIGINAL_DST, 28)
+            port, packed = struct.unpack_from("!2xH4x16s", raw)
+            scope = int.from_bytes(raw[24:28], sys.byteorder)
+        else:
+            raw = connection.getsockopt(socket.IPPROTO_IP, _SO_ORIGINAL_DST, 16)
+            (port, packed), scope = struct.unpack_from("!2xH4s", raw), 0
+    except OSError:
+        return None
+    address = str(ip_address(packed)) + (f"%{scope}" if scope else "")
+    return None if (address, port) == connection.getsockname()[:2] else (address, port)
 
 
 async def addresses_of(host: str, port: int) -> tuple[str, ...]:

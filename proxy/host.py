@@ -15,15 +15,17 @@ from mitmproxy.master import Master
 from mitmproxy.proxy.mode_servers import ServerInstance
 
 from proxy.addon import Asked, Gate
-from proxy.addresses import try_bind, why_not_bound
+from proxy.addresses import try_bind_all, why_not_bound
 from proxy.handler import LaneConnectionHandler, place
 from proxy.http.hooks import LaneHooks
 from proxy.http.layers import LaneHttpLayer
 from proxy.http.seat import Counts, LaneSeat, Rules, Table
 from proxy.http.secure import SecureLayer
+from proxy.http.transparent import TransparentLayer
 from proxy.http.websocket import Leaving
 from proxy.listener import LAST_CALL_SECONDS, LaneInstance, LaneMode, Listeners, mode_of
 from proxy.policy import Lane, Policy
+from proxy.policy.values import listened
 from proxy.probe import Probe
 from proxy.workers import Workers
 
@@ -180,6 +182,11 @@ class Host:
         self._count(lane, 1)
         return seat
 
+    def watch(self, lane: str) -> LaneSeat | None:
+        """A place for what comes on no connection, which takes none from the lane's clients; ``None`` if it is gone."""
+        found = self._table.rules.lanes.get(lane)
+        return self.probe_seat(found) if found is not None and found.routes else None
+
     def rise(self, seat: LaneSeat) -> None:
         """Gives a place back."""
         self._table.taken[seat.bound.name] -= 1
@@ -261,7 +268,7 @@ class Host:
             layer = layer.child_layer
         if not isinstance(seat, LaneSeat) or seat.owes_answer or handler.has_unread():
             return False
-        if not seat.inside and isinstance(layer, LaneHttpLayer) and layer.busy:
+        if not seat.inside and isinstance(layer, LaneHttpLayer | TransparentLayer) and layer.busy:
             return False
         return time.time() - handler.timeout_watchdog.last_activity >= min(QUIET_SECONDS, self.last_call * 2)
 
@@ -275,7 +282,7 @@ def check_free(lanes: Iterable[Lane]) -> None:
     """Raises ``StartError`` if somebody listens on the address of one, who would get some of its connections."""
     for lane in lanes:
         try:
-            try_bind(lane.listen.host, lane.listen.port)
+            try_bind_all(listened(lane.listen, lane.upstream))
         except OSError as error:
             raise StartError(lane.name, str(lane.listen), why_not_bound(error)) from error
 

@@ -7,7 +7,7 @@ import ctypes
 import socket
 import struct
 from contextlib import suppress
-from typing import Protocol
+from typing import Protocol, cast
 
 from mitmproxy import ctx
 from mitmproxy import options as host_options
@@ -18,12 +18,17 @@ from mitmproxy.proxy.layer import Layer
 from mitmproxy.proxy.layers.http import HTTPMode
 from mitmproxy.proxy.mode_servers import AsyncioServerInstance
 
+from proxy.addresses import has_no_such_family
 from proxy.handler import LaneConnectionHandler
 from proxy.http.hooks import LaneHooks
 from proxy.http.layers import LaneHttpLayer
+from proxy.http.opening import Opaque
 from proxy.http.seat import LaneSeat
 from proxy.http.secure import secured
+from proxy.http.transparent import TransparentLayer
 from proxy.policy import Lane
+from proxy.policy.values import Address, listened, parse_upstream
+from proxy.quic import Datagrams
 from proxy.refusals import answer
 
 BACKLOG = 1024
@@ -42,6 +47,8 @@ _NO_SYN = b"".join(
     )
 )
 """A filter (classic BPF, socket(7)) under which nobody can begin to connect; clients try again after a second."""
+MOST_COUNTING = 16
+"""Datagrams that are being counted and recorded at a time."""
 
 
 class LaneMode(mode_specs.ProxyMode):
@@ -59,6 +66,11 @@ class LaneMode(mode_specs.ProxyMode):
     def name(self) -> str:
         """The lane's name."""
         return self.data.partition("=")[0]
+
+    @property
+    def upstream(self) -> str:
+        """Where it leads, as the policy writes it."""
+        return self.data.partition("=")[2]
 
 
 def mode_of(lane: Lane) -> LaneMode:
@@ -84,6 +96,9 @@ class Places(Protocol):
     def sit(self, lane: str) -> LaneSeat | None:
         """A place on a lane, or ``None`` when it is full. Who takes one must ``rise`` from it."""
 
+    def watch(self, lane: str) -> LaneSeat | None:
+        """A place for what comes on no connection, which takes none from the lane's clients; ``None`` if it is gone."""
+
     def rise(self, seat: LaneSeat) -> None:
         """Gives the place back."""
 
@@ -103,10 +118,49 @@ class LaneInstance(AsyncioServerInstance[LaneMode]):
 
     manager: Listeners
 
+    def __init__(self, mode: LaneMode, manager: Listeners) -> None:
+        super().__init__(mode, manager)
+        self._counting: set[asyncio.Task[None]] = set()
+
     async def listen(self, host: str, port: int) -> list[asyncio.Server]:  # type: ignore[override]
         """Opens them. Raises ``OSError``."""
-        shared = self.manager.places.shared or None
-        return [await asyncio.start_server(self.handle_stream, host, port, backlog=BACKLOG, reuse_port=shared)]
+        servers: list[asyncio.Server] = []
+        try:
+            for address in listened(Address(host, port), parse_upstream(self.mode.upstream)):
+                await self._listen(address, servers)
+        except BaseException:
+            for server in servers:
+                server.close()
+            raise
+        return servers
+
+    async def _listen(self, address: Address, servers: list[asyncio.Server]) -> None:
+        """Opens the sockets of one more address. The second of a lane is where it is for a machine with IPv6 only."""
+        shared, port = self.manager.places.shared, address.port
+        if servers and not port:
+            port = servers[0].sockets[0].getsockname()[1]
+        try:
+            server = await asyncio.start_server(
+                self.handle_stream, address.host, port, backlog=BACKLOG, reuse_port=shared or None
+            )
+        except OSError as error:
+            if servers and has_no_such_family(error):
+                return
+            raise
+        servers.append(server)
+        if self.mode.upstream == "transparent":
+            port = server.sockets[0].getsockname()[1]
+            servers.append(cast("asyncio.Server", Datagrams(address.host, port, self._unanswered, shared=shared)))
+
+    def _unanswered(self, peer: str, datagram: bytes) -> None:
+        """Counts QUIC. Under a flood of it, what there is no time for counts when it comes again."""
+        seat = self.manager.places.watch(self.mode.name)
+        if seat is None or len(self._counting) >= MOST_COUNTING:
+            return
+        opaque = Opaque("quic", peer, "", 443, datagram, "udp", over=True)
+        task = asyncio.get_running_loop().create_task(self.manager.places.hooks.count(opaque, seat))
+        self._counting.add(task)
+        task.add_done_callback(self._counting.discard)
 
     async def _stop(self) -> None:
         """Takes in those who have begun to connect, and nobody after them: a socket that closes resets its queue."""
@@ -133,11 +187,20 @@ class LaneInstance(AsyncioServerInstance[LaneMode]):
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seat: LaneSeat) -> None:
         """Serves whoever sits there."""
         places = self.manager.places
+        transparent = self.mode.upstream == "transparent"
+        if transparent and (word := seat.follow(writer.get_extra_info("socket"))):
+            seat.refused(word)
+            writer.write(answer(word))
+            writer.close()
+            return
         handler = LaneConnectionHandler(ctx.master, reader, writer, places.snapshot, self.mode, seat, places.hooks)
         context = handler.layer.context
         seat.prepare(context)
         inner = LaneHttpLayer(context, HTTPMode.regular if seat.forward else HTTPMode.transparent, seat)
-        handler.layer = secured(inner, seat) if seat.secure else inner
+        if transparent:
+            handler.layer = TransparentLayer(context, seat)
+        else:
+            handler.layer = secured(inner, seat) if seat.secure else inner
         with self.manager.register_connection(handler.client.id, handler):
             await handler.handle_client()
 

@@ -40,6 +40,9 @@ class Meter(Protocol):
     def unenforced(self, message: Message, would: str) -> None:
         """A message was forwarded that an enforced lane would have refused (``block``) or masked (``redact``)."""
 
+    def unread(self, lane: str, direction: str, reason: str, size: int) -> None:
+        """``size`` more bytes of a gap have passed."""
+
     def internal_error(self, where: str) -> None:
         """Sekisho itself failed."""
 
@@ -207,6 +210,9 @@ class PrometheusMeter:
 
     def unenforced(self, message: Message, would: str) -> None:
         self._unenforced.child(message.route.lane, would).inc()
+
+    def unread(self, lane: str, direction: str, reason: str, size: int) -> None:
+        self._uninspected.child(lane, direction, gap_reason(reason)).inc(size)
 
     def internal_error(self, where: str) -> None:
         self._internal.child(where).inc()

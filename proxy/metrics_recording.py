@@ -39,6 +39,9 @@ class RecordingMeter:
     def unenforced(self, message: Message, would: str) -> None:
         self.calls.append(("unenforced", message.route.lane, would))
 
+    def unread(self, lane: str, direction: str, reason: str, size: int) -> None:
+        self.calls.append(("unread", lane, direction, reason, str(size)))
+
     def internal_error(self, where: str) -> None:
         self.calls.append(("internal_error", where))
 

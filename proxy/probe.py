@@ -184,7 +184,7 @@ def request(lane: Lane, host: str, number: bytes) -> bytes:
 
 def host_of(lane: Lane) -> str:
     """The host that the lane, or its first destination, leads to."""
-    if lane.upstream.kind != "forward":
+    if not lane.upstream.chosen:
         return lane.upstream.host
     pattern = next((pattern for pattern, _ in lane.routes), "probe.invalid")
     return pattern.replace("*", "probe", 1)

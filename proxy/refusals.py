@@ -80,6 +80,11 @@ REFUSALS: Mapping[str, Refusal] = {
         "Destination not allowed",
         "The destination is this machine itself, or its link: list its host by that very name in a destination.",
     ),
+    "not-redirected": Refusal(
+        403,
+        "Not a redirected connection",
+        "This lane serves connections that iptables redirects to it: connect to the destination itself.",
+    ),
     # What came back from the upstream, or did not.
     "upstream-unreachable": Refusal(
         502, "Upstream unreachable", "No connection to the upstream of this lane could be made."

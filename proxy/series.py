@@ -27,6 +27,7 @@ GAP_REASONS = frozenset(
         *("unlisted-gmo-path", "unreadable-gmo-call"),
         # The planes.
         *("body-too-large", "piece-too-large", "encrypted", "upgrade", "event-stream", "unlisted-destination"),
+        *("unknown-protocol", "silent-client", "no-sni", "pinned", "tls-handshake", "ech", "quic"),
         # The guard.
         "internal-error",
     }
@@ -62,7 +63,7 @@ BOUNDS: Mapping[str, Mapping[str, frozenset[str]]] = {
     "": {
         "role": frozenset({"logging", "storage", "payment-gateway", "shop", "external"}),
         "direction": frozenset({"request", "response"}),
-        "protocol": frozenset({"http", "websocket"}),
+        "protocol": frozenset({"http", "websocket", "tcp", "udp"}),
         "verdict": frozenset({"allow", "redact", "block", "report"}),
         "kind": frozenset({"passthrough", "retention", "stored"}),
         "confidence": frozenset({"high", "low"}),

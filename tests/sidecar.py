@@ -13,7 +13,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -129,10 +129,12 @@ def launch(
     program: tuple[str, ...] = ("-m", "proxy"),
     arguments: tuple[str, ...] = (),
     cores: Collection[int] = (),
+    inside: Callable[[list[str]], list[str]] = lambda command: command,
 ) -> Sidecar:
     """Starts ``sekisho run`` in ``base`` with the policy; with ``ready``, returns once /readyz says so.
 
-    ``program`` is what Python is given to run; ``cores`` are the CPUs that it may run on; without any, all.
+    ``program`` is what Python is given to run; ``cores`` are the CPUs that it may run on; without any, all; ``inside``
+    makes of its command one that runs it somewhere else.
     """
     path = write_policy(base, policy)
     # Whatever it would write to a home or a temporary directory lands in ``base``, where tests can search it.
@@ -142,7 +144,7 @@ def launch(
     environment = os.environ | places | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
     with (base / "stdout").open("wb") as out, (base / "stderr").open("wb") as err:
         process = subprocess.Popen(
-            [sys.executable, *program, "run", "-c", path.name, *arguments],
+            inside([sys.executable, *program, "run", "-c", path.name, *arguments]),
             cwd=base,
             env=environment,
             stdin=subprocess.DEVNULL,

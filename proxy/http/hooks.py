@@ -15,6 +15,8 @@ from proxy.addon import Gate
 from proxy.destinations import addresses_of
 from proxy.handler import HookFunction, place
 from proxy.http.moving import Passage
+from proxy.http.named import Named, same_address
+from proxy.http.opening import Opaque
 from proxy.http.said import Said
 from proxy.http.seat import LaneSeat, Table
 from proxy.http.tls import start_upstream, to_client
@@ -49,6 +51,8 @@ class LaneHooks:
             "websocket_turn": lambda _flow, _seat: asyncio.sleep(0),
             "tls_start_client": self._start_client,
             "tls_start_server": self._start_server,
+            "host_named": self._named,
+            "opaque_connection": self._opaque,
             "server_connect": self._server_connect,
             "server_connected": self._server_connected,
         }
@@ -64,6 +68,8 @@ class LaneHooks:
                 self._gate.unheard(data, seat.lane, where)
             elif isinstance(data, Passage):
                 self._gate.broken(data.flow, seat.lane, data.direction, where, data.piece)
+            elif isinstance(data, Opaque):
+                self._gate.unseen(data, seat.lane, where)
             elif isinstance(data, server_hooks.ServerConnectionHookData):
                 data.server.error = "refused"
                 self.crashed(where)
@@ -99,10 +105,27 @@ class LaneHooks:
     def _said(self, said: Said, seat: LaneSeat) -> Awaitable[None] | None:
         return self._gate.said(said, seat.lane)
 
+    async def count(self, opaque: Opaque, seat: LaneSeat) -> None:
+        """Counts and records what reached a lane on no connection. Does not raise."""
+        try:
+            await (self._opaque(opaque, seat) or asyncio.sleep(0))
+        except Exception as error:  # noqa: BLE001 - it is refused all the same
+            logger.error("hook failed: %s", place(error))
+            self.failed("opaque_connection", opaque, seat, "plane")
+
+    def _opaque(self, opaque: Opaque, seat: LaneSeat) -> Awaitable[None] | None:
+        return self._gate.opaque(opaque, seat.lane)
+
+    async def _named(self, named: Named, _seat: LaneSeat) -> None:
+        found = await addresses_of(named.name, named.port)
+        named.holds = any(same_address(address, named.address) for address in found)
+
     def _server_connect(self, data: server_hooks.ServerConnectionHookData, seat: LaneSeat) -> Awaitable[None] | None:
+        elsewhere = seat.sink or seat.original
+        if elsewhere is not None:
+            data.server.address = elsewhere
         self._host_connects(data)
-        if seat.sink is not None:
-            data.server.address = seat.sink
+        if elsewhere is not None:
             return None
         return self._resolve(data.server, seat) if seat.forward and not data.server.error else None
 

@@ -53,7 +53,7 @@ def lane_tls(lane: Lane, contexts: Contexts) -> LaneTls:
             trusted = read_certificates(tls.client_ca_file)
             ends["client-ca"] = last_end(trusted)
         clients = lane_context(pair, trusted, two=lane.upstream.kind != "forward")
-    if lane.upstream.kind == "forward" and tls is not None and tls.intercept_ca_file is not None:
+    if lane.upstream.chosen and tls is not None and tls.intercept_ca_file is not None:
         interception = Interception(tls.intercept_ca_file)
         ends["interception"] = first_end(interception.authority.chain)
     return LaneTls(clients, upstream, interception, MappingProxyType(ends))

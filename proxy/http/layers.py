@@ -21,8 +21,8 @@ from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._events import RequestHeaders
 from mitmproxy.proxy.layers.tls import ServerTLSLayer
 
-from proxy.http.calls import CallStream
 from proxy.http.client import LaneClient
+from proxy.http.named import NamedStream
 from proxy.http.request import Seat
 from proxy.http.secure import SecureLayer
 from proxy.http.server import LaneServer
@@ -39,7 +39,7 @@ class Drained(events.Event):
     on."""
 
 
-class LaneStream(CallStream):
+class LaneStream(NamedStream):
     """One request and its response."""
 
     def inside(self, host: str) -> Layer:
@@ -173,7 +173,7 @@ class LaneHttpLayer(HttpLayer):
         used = {stream.context.server for stream in self.streams.values()}
         two = self._wants_two(event)
         for server, client in list(self._upstreams.items()):
-            fits = event.connection_spec_matches(server) and client.two == two
+            fits = client.leads_to == (event.address, event.tls) and client.two == two
             if server in self.waiting_for_establishment:
                 if fits:
                     self.waiting_for_establishment[server].append(event)
@@ -192,7 +192,7 @@ class LaneHttpLayer(HttpLayer):
             server.sni = self.seat.server_name(event.address[0])
             server.alpn_offers = [HTTP2, HTTP1] if two else []
             stack /= ServerTLSLayer(context)
-        client = LaneHttpClient(context, self.seat, two=two)
+        client = LaneHttpClient(context, self.seat, (event.address, event.tls), two=two)
         stack /= client
         self._upstreams[server] = client
         self.connections[server] = stack[0]
@@ -295,9 +295,11 @@ class LaneHttpClient(Layer):
 
     end: LaneClient | LaneClientTwo | None = None
 
-    def __init__(self, context: Context, seat: Seat, *, two: bool) -> None:
+    def __init__(self, context: Context, seat: Seat, leads_to: tuple[tuple[str, int], bool], *, two: bool) -> None:
         super().__init__(context)
         self.seat = seat
+        self.leads_to = leads_to
+        """For which destination it was opened, and whether in TLS; the address may be another one."""
         self.two = two
 
     def has_room(self, used: set[Server]) -> bool:

@@ -60,6 +60,16 @@ class Seat(Bounds, Protocol):
     def draining(self) -> bool:
         """No more requests are wanted on this connection."""
 
+    original: tuple[str, int] | None
+    """Where a redirected connection was going, and goes."""
+    sink: tuple[str, int] | None
+    """The client is the self-probe, and this is where it leads."""
+    names: dict[str, bool]
+    """What a redirected client has called that address, and whether it is its name."""
+
+    def distinguishes(self, name: str) -> bool:
+        """Whether ``name`` would be judged by other rules than the address."""
+
     def body_limit(self, host: str) -> int:
         """Most body bytes that are kept for one message to ``host``."""
 
@@ -121,7 +131,7 @@ class RequestHalf(HttpStream):
         if flow.request.method == "CONNECT":
             yield from self.handle_connect()
             return
-        if word := self.find_destination():
+        if word := (yield from self.find_destination()):
             yield from self.refuse(word)
             return
         self.limit = self.seat.body_limit(flow.request.host)
@@ -156,9 +166,10 @@ class RequestHalf(HttpStream):
         go_on.headers.clear()
         yield SendHttp(ResponseHeaders(self.stream_id, go_on), self.context.client)
 
-    def find_destination(self) -> str:
+    def find_destination(self) -> CommandGenerator[str]:
         """Sets where the request goes. On a reverse lane the client has no say; on the forward lane its URL says it
         all, and Host is made to agree with it (RFC 9112 3.2.2). Returns the word of a refusal, or nothing."""
+        yield from ()
         request, server = self.flow.request, self.context.server
         if request.data.scheme not in (b"", b"http", b"https"):
             return "malformed"

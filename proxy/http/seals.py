@@ -7,8 +7,11 @@ Signature Version 4; the HMAC of a webhook), and at worst cache it under the ETa
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from mitmproxy import http
+
+from proxy.policy.routes import Route
 
 _NAMES = frozenset(
     b"content-digest content-md5 digest etag repr-digest x-amz-content-sha256 x-goog-hash x-ms-content-crc64 "
@@ -57,3 +60,11 @@ def _shown(name: bytes) -> str:
     """A field's name in an answer: it is the peer's text, and could hold a number."""
     text = name.decode("latin-1")
     return text if len(text) <= 64 and sum(map(str.isdigit, text)) < 6 and text.isprintable() else "a signature"
+
+
+def unsealed(route: Route, message: http.Request | http.Response, gap: str) -> tuple[Route, str]:
+    """The route as it is, unless it redacts and this message cannot be redacted: then one that blocks, and why."""
+    if route.on_violation != "redact":
+        return route, ""
+    seal = sealed_by(message) or gap
+    return (replace(route, on_violation="block"), seal) if seal else (route, "")

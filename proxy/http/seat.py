@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -12,10 +13,12 @@ from mitmproxy.connection import Connection
 from mitmproxy.proxy.context import Context
 
 from detectors.model import Limits
-from proxy.destinations import is_here
+from proxy.destinations import is_here, original_destination
 from proxy.gmo.calls import is_gmo_host
 from proxy.handler import place
 from proxy.http.lane_tls import Contexts, LaneTls, lane_tls
+from proxy.http.named import same_address
+from proxy.message import Direction
 from proxy.policy import Lane, Policy
 from proxy.policy.routes import Mode
 from proxy.policy.values import normal_host
@@ -59,6 +62,9 @@ class Counts(Protocol):
     def connections(self, lane: str, change: int) -> None:
         """``change`` more (or fewer) client connections are open."""
 
+    def unread(self, lane: str, direction: Direction, reason: str, size: int) -> None:
+        """``size`` more bytes of a gap have passed."""
+
     def upstream_error(self, lane: str, reason: str) -> None:
         """An exchange with the upstream failed."""
 
@@ -90,6 +96,8 @@ class Table:
     draining: bool = False
     taken: dict[str, int] = field(default_factory=dict)
     """Client connections by lane."""
+    pinned: dict[tuple[str, str, str], float] = field(default_factory=dict)
+    """Lane, address and server name whose client has turned away from a certificate of ours, and when it last did."""
 
 
 @dataclass(slots=True, eq=False)
@@ -112,6 +120,10 @@ class LaneSeat:
     """The client is the self-probe, and this is where it leads instead of the lane's upstream."""
     told: Callable[[bool], None] | None = None
     """Whom to tell what was found in what the self-probe sends."""
+    original: tuple[str, int] | None = None
+    """Where a redirected connection was going, and goes."""
+    names: dict[str, bool] = field(default_factory=dict)
+    """What a redirected client has called that address, and whether it is its name."""
 
     @property
     def forward(self) -> bool:
@@ -146,8 +158,10 @@ class LaneSeat:
     def may_reach(self, host: str, port: int, addresses: Iterable[str]) -> bool:
         """Whether a connection to ``addresses``, which ``host`` stands for, may be opened. What leads back to this
         machine is for hosts that a destination lists by that very name; monitor mode refuses nothing."""
-        if not self.forward or self.sink is not None:
+        if not self.bound.upstream.chosen or self.sink is not None:
             return True
+        if self.original is not None:
+            return all(same_address(address, self.original[0]) for address in addresses)
         lane, rules = self.lane, self.table.rules
         route = lane.route(host)
         mode = route.mode if route is not None else lane.mode or rules.mode
@@ -163,7 +177,7 @@ class LaneSeat:
 
     def server_name(self, host: str) -> str:
         """The name an upstream's certificate must have: the lane's own upstream, whatever the client says."""
-        return host if self.forward else self.bound.upstream.host
+        return host if self.bound.upstream.chosen else self.bound.upstream.host
 
     def refused(self, word: str) -> None:
         """Counts what the lane refuses before its content is judged."""
@@ -185,11 +199,78 @@ class LaneSeat:
             logger.error("counting failed: %s", place(failure))
 
     def prepare(self, context: Context) -> None:
-        """Sets the upstream of a reverse lane in a new connection's context."""
-        if not self.forward:
+        """Sets the upstream in a new connection's context, where the client's messages do not name it."""
+        if self.bound.upstream.kind == "transparent":
+            context.server.address = self.leads_to
+        elif not self.forward:
             context.server.address = (self.bound.upstream.host, self.bound.upstream.port)
             context.server.tls = self.bound.upstream.kind == "https" and self.sink is None
 
+    # Of a redirected connection.
+
+    def follow(self, connection: socket.socket) -> str:
+        """Learns where ``connection`` was going. The word of a refusal, or nothing. What leads back to a listener of
+        ours is refused in monitor mode, too: it would come back until no descriptors are left."""
+        if self.sink is not None:
+            self.original = self.sink
+            return ""
+        found = original_destination(connection)
+        if found is None:
+            return "not-redirected"
+        host, port = found
+        own = self.table.rules.ports | {connection.getsockname()[1]}
+        if (port in own and is_here(host, port, own)) or not self.may_reach(host, port, (host,)):
+            return "local-destination"
+        self.original = found
+        return ""
+
+    @property
+    def leads_to(self) -> tuple[str, int]:
+        """Where it goes, whatever names the client uses. Raises ``RuntimeError`` before that is known."""
+        if self.original is None:
+            raise RuntimeError("not a redirected connection, or not yet")
+        return self.original
+
+    @property
+    def intercepts(self) -> bool:
+        """Whether the lane has an authority that signs for what it reads inside of TLS."""
+        found = self.table.rules.tls.get(self.bound.name)
+        return found is not None and found.interception is not None
+
+    def lists(self, host: str) -> bool:
+        """Whether a destination lists ``host`` by that very name."""
+        return normal_host(host) in {pattern for pattern, _ in self.lane.routes}
+
+    def distinguishes(self, name: str) -> bool:
+        """Whether ``name`` would be judged by other rules than the address."""
+        return self.lane.route(name) is not self.lane.route(self.leads_to[0])
+
+    def pin(self, name: str, now: float) -> None:
+        """Remembers a client that has turned away from a certificate for ``name``."""
+        pinned = self.table.pinned
+        pinned.pop((self.bound.name, self.leads_to[0], name), None)
+        pinned[self.bound.name, self.leads_to[0], name] = now
+        if len(pinned) > MOST_PINNED:
+            del pinned[next(iter(pinned))]
+
+    def is_pinned(self, name: str, now: float) -> bool:
+        """Whether TLS for ``name`` is better not intercepted: a client has just turned away from that, and the lane
+        lets pass what it cannot read."""
+        route = self.lane.route(self.leads_to[0])
+        mode = route.mode if route is not None else self.lane.mode or self.table.rules.mode
+        if mode != "monitor" and (route is None or route.on_gap == "block"):
+            return False
+        when = self.table.pinned.get((self.bound.name, self.leads_to[0], name))
+        return when is not None and now - when < PINNED_SECONDS
+
+    def unread(self, direction: Direction, reason: str, size: int) -> None:
+        """Counts bytes of a gap that pass."""
+        self._tell(lambda meter: meter.unread(self.bound.name, direction, reason, size))
+
+
+MOST_PINNED = 1024
+PINNED_SECONDS = 600.0
+"""How long a client that turned away from a certificate is remembered: its trust may be mended."""
 
 _NOT_THEIRS = frozenset({"client disconnected", "cut"})
 

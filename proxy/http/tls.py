@@ -157,6 +157,7 @@ class Interception:
         self._key = ec.generate_private_key(ec.SECP256R1())  # of the leaves: the authority's own only signs
         self._context = _towards_client()
         self._context.set_alpn_select_callback(_choose_http)
+        self._context.set_info_callback(_note_alert)
         for above in self.authority.chain:
             if above.issuer != above.subject:  # clients trust what is at the top
                 self._context.add_extra_chain_cert(above)
@@ -190,6 +191,17 @@ def to_client(context: SSL.Context) -> SSL.Connection:
     conn = SSL.Connection(context)
     conn.set_accept_state()
     return conn
+
+
+def last_alert(connection: SSL.Connection | None) -> int | None:
+    """What the client of a handshake with ``Interception`` said when it turned away (RFC 8446 6), if it said so."""
+    alert = connection.get_app_data() if connection is not None else None
+    return alert if isinstance(alert, int) else None
+
+
+def _note_alert(connection: SSL.Connection, where: int, alert: int) -> None:
+    if where == SSL.SSL_CB_READ_ALERT:
+        connection.set_app_data(alert & 0xFF)
 
 
 def _choose_http(_conn: SSL.Connection, offers: list[bytes]) -> Any:

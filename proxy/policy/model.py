@@ -128,7 +128,7 @@ class Defaults(_Strict):
 
 
 class Overrides(_Strict):
-    """What a lane, or a destination of a forward lane, may set for itself."""
+    """What a lane, or a destination of a lane with several, may set for itself."""
 
     mode: Mode | None = Field(None, description=_MODE)
     on_violation: OnViolation | None = Field(None, description=_ON_VIOLATION)
@@ -142,7 +142,7 @@ class Overrides(_Strict):
 
 
 class Destination(Overrides):
-    """Hosts a forward lane may reach, and the role they have."""
+    """Hosts a forward or transparent lane may reach, and the role they have."""
 
     hosts: tuple[HostPattern, ...] = Field(
         min_length=1,
@@ -156,17 +156,20 @@ class Lane(Overrides):
 
     name: LaneName = Field(description="1 to 32 of a-z, 0-9 and -. It is a metric label and is on every record.")
     listen: ListenAddress = Field(description="host:port to accept connections on.")
-    upstream: UpstreamUrl = Field(description="http://host:port, https://host:port, or forward for a forward proxy.")
+    upstream: UpstreamUrl = Field(
+        description="http://host:port, https://host:port, forward for a forward proxy, or transparent for what "
+        "iptables redirects here."
+    )
     role: Role | None = Field(
-        None, description="What the upstream is for the shop. Required, but on a forward lane each destination has one."
+        None, description="What the upstream is for the shop. With destinations each has its own."
     )
     source: Source = Field(
         "backend",
         description="Who sends here: the shop's backend, or a browser, which alone may call the token endpoint.",
     )
-    destinations: tuple[Destination, ...] = Field((), description="Forward lanes: which hosts may be reached, as what.")
+    destinations: tuple[Destination, ...] = Field((), description="Forward or transparent: which hosts are what.")
     unlisted: Literal["block", "external"] = Field(
-        "block", description="Forward lanes: hosts in no destination are refused, or passed with the role external."
+        "block", description="Forward or transparent: other hosts are refused, or passed with the role external."
     )
     tls: Tls | None = Field(None, description="TLS of the lane: with its clients, and to the upstream.")
     limits: LaneLimits | None = Field(None, description=_LIMITS)
@@ -174,7 +177,7 @@ class Lane(Overrides):
     _routes: RouteTable | None = PrivateAttr(None)
 
     def route(self, host: str = "") -> Route | None:
-        """The rules for messages to ``host``; ``None`` refuses them. Only a forward lane looks at ``host``.
+        """The rules for messages to ``host``; ``None`` refuses them. With one upstream, any host is that.
 
         Raises ``RuntimeError`` on a lane that is not part of a policy: it has no defaults and no limits.
         """

@@ -32,7 +32,7 @@ PASSING_ROLES: frozenset[Role] = frozenset({"shop", "payment-gateway"})
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The effective rules for messages of one lane, or of one destination of a forward lane."""
+    """The effective rules for messages of one lane, or of one destination of a lane with several."""
 
     lane: str
     role: Role
@@ -90,7 +90,7 @@ class RouteTable:
 
 def route_table(policy: Policy, lane: Lane) -> RouteTable:
     """The rules of each destination of ``lane``, from its own settings, then the lane's, then the policy's."""
-    if lane.upstream.kind != "forward":
+    if not lane.upstream.chosen:
         return RouteTable({}, {}, _route(policy, lane, lane.role or "external", lane), any_host=True)
     exact: dict[str, Route] = {}
     below: dict[str, Route] = {}

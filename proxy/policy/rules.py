@@ -14,7 +14,7 @@ from proxy.policy.errors import did_you_mean, show
 from proxy.policy.routes import PASSING_ROLES, Role
 from proxy.policy.text import Loc
 from proxy.policy.tls import PAIRS
-from proxy.policy.values import Address
+from proxy.policy.values import Address, listened
 
 if TYPE_CHECKING:
     from proxy.policy.model import Admin, Destination, Lane, Policy, Suppression
@@ -27,12 +27,14 @@ ENTITIES = ("PAN", "SECURITY_CODE", "TRACK_1", "TRACK_2", "PIN_BLOCK", "EXPIRY",
 _FORWARD_ONLY = ("destinations", "unlisted")
 _ANY_HOST = frozenset({"0.0.0.0", "::"})
 _BROWSER_ROLES: frozenset[Role | None] = frozenset({"external", "payment-gateway"})
+_CHOSEN = frozenset({"forward", "transparent"})
 _ONE_UPSTREAM = (frozenset({"https"}), "lanes with one upstream, over TLS", ", or set upstream: https://…")
 _UPSTREAMS_OF: Mapping[str, tuple[frozenset[str], str, str]] = {
-    "ca_file": (frozenset({"https", "forward"}), "upstreams with TLS", ", or set upstream: https://…"),
+    "ca_file": (frozenset({"https", *_CHOSEN}), "upstreams with TLS", ", or set upstream: https://…"),
     "upstream_certificate_file": _ONE_UPSTREAM,
     "upstream_key_file": _ONE_UPSTREAM,
-    "intercept_ca_file": (frozenset({"forward"}), "forward lanes", ""),
+    "intercept_ca_file": (_CHOSEN, "forward and transparent lanes", ""),
+    "certificate_file": (frozenset({"http", "https", "forward"}), "lanes that clients connect to themselves", ""),
 }
 """The upstreams that an option of ``tls`` is for, in words, too, and what else would do."""
 _NO_UNDO = "redaction does not undo that card data passed through the shop's systems: allowed: block, report"
@@ -93,11 +95,13 @@ def _listeners_differ(parts: Parts) -> Iterator[Clash]:
     if parts.admin is not None:
         taken.append((parts.admin.listen, "the admin server"))
     for index, lane in parts.lanes.items():
-        holder = next((who for address, who in taken if _overlap(address, lane.listen)), None)
-        if holder is not None:
-            why = f"{lane.listen} is already listened on by {holder}"
-            yield Clash(("lanes", index, "listen"), why, "each listener needs an address of its own")
-        taken.append((lane.listen, f'lane "{lane.name}"'))
+        own = listened(lane.listen, lane.upstream)
+        for mine in own:
+            holder = next((who for address, who in taken if _overlap(address, mine)), None)
+            if holder is not None:
+                why = f"{mine} is already listened on by {holder}"
+                yield Clash(("lanes", index, "listen"), why, "each listener needs an address of its own")
+        taken += [(mine, f'lane "{lane.name}"') for mine in own]
 
 
 def _overlap(one: Address, other: Address) -> bool:
@@ -111,10 +115,11 @@ def _overlap(one: Address, other: Address) -> bool:
 def _shape_fits_upstream(parts: Parts) -> Iterator[Clash]:
     for index, lane in parts.lanes.items():
         at: Loc = ("lanes", index)
-        if lane.upstream.kind == "forward":
+        if lane.upstream.chosen:
             if lane.role is not None:
                 hint = "write it in each destination; hosts in none have the role external, if unlisted lets them pass"
-                yield Clash((*at, "role"), "a forward lane has no role of its own", hint, on_key=True)
+                why = f"a {lane.upstream.kind} lane has no role of its own"
+                yield Clash((*at, "role"), why, hint, on_key=True)
             continue
         if lane.role is None:
             yield Clash(
@@ -122,9 +127,8 @@ def _shape_fits_upstream(parts: Parts) -> Iterator[Clash]:
             )
         for key in _FORWARD_ONLY:
             if key in lane.model_fields_set:
-                yield Clash(
-                    (*at, key), f'"{key}" is for forward lanes', "remove it, or set upstream: forward", on_key=True
-                )
+                hint = "remove it, or set upstream: forward, or transparent"
+                yield Clash((*at, key), f'"{key}" is for forward and transparent lanes', hint, on_key=True)
         if lane.source == "browser" and lane.role not in _BROWSER_ROLES:
             hint = "a browser is let through with card data to the token endpoint only: remove source"
             yield Clash((*at, "source"), f"source: browser does not go with the role {lane.role}", hint)

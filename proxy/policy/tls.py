@@ -36,8 +36,8 @@ class Tls(BaseModel):
     )
     intercept_ca_file: FilePath | None = Field(
         None,
-        description="Forward lanes: PEM file, mode 0600, with the key and certificate of the authority that signs for "
-        "the hosts clients CONNECT to. What is inside TLS cannot be inspected without it, so CONNECT is refused.",
+        description="Forward and transparent lanes: PEM file, mode 0600, with the key and certificate of the authority "
+        "that signs for the hosts clients connect to. Without it TLS cannot be looked into, so it is refused.",
     )
 
 

@@ -7,6 +7,7 @@ Schema an editor needs.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from ipaddress import AddressValueError, IPv6Address, ip_address
@@ -33,14 +34,15 @@ _UNITS = {
     "MiB": 1024**2,
     "GiB": 1024**3,
 }
-LATER_SCHEMES = ("transparent", "postgresql", "mysql", "redis", "syslog", "syslog+udp", "syslog+tcp", "tcp", "grpc")
+LATER_SCHEMES = ("postgresql", "mysql", "redis", "syslog", "syslog+udp", "syslog+tcp", "tcp", "grpc")
 """Upstreams the policy format knows and this version does not carry."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 STRICT = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
 """Of every part of a policy: unknown keys and wrong types are refused, values never change, errors show no input."""
 
-UpstreamKind = Literal["http", "https", "forward"]
+UpstreamKind = Literal["http", "https", "forward", "transparent"]
+_CHOSEN: Mapping[str, UpstreamKind] = {"forward": "forward", "transparent": "transparent"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +58,26 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """Where a lane leads. ``host`` is lower case, punycode for international names; "" and 0 for ``forward``."""
+    """Where a lane leads. ``host`` is lower case, punycode for international names; "" and 0 if clients choose."""
 
     kind: UpstreamKind
     host: str = ""
     port: int = 0
 
     def __str__(self) -> str:
-        return self.kind if self.kind == "forward" else f"{self.kind}://{Address(self.host, self.port)}"
+        return self.kind if self.chosen else f"{self.kind}://{Address(self.host, self.port)}"
+
+    @property
+    def chosen(self) -> bool:
+        """Whether the client chooses where each message goes, not the policy."""
+        return self.kind in _CHOSEN
+
+
+def listened(listen: Address, upstream: Upstream) -> tuple[Address, ...]:
+    """Where a lane listens. iptables redirects to an address of the connection's own family: a transparent lane on
+    ``127.0.0.1`` is on ``::1`` as well, one on ``0.0.0.0`` on ``::``."""
+    twin = {"127.0.0.1": "::1", "0.0.0.0": "::"}.get(listen.host) if upstream.kind == "transparent" else None
+    return (listen, Address(twin, listen.port)) if twin else (listen,)
 
 
 def normal_host(text: str) -> str | None:
@@ -115,18 +129,23 @@ def parse_address(value: object) -> Address:
 
 
 def parse_upstream(value: object) -> Upstream:
-    """``forward`` or ``http(s)://host[:port]`` as an ``Upstream``; the scheme's port where none is written."""
+    """``forward``, ``transparent`` or ``http(s)://host[:port]`` as an ``Upstream``; the scheme's port where none is
+    written."""
     if isinstance(value, Upstream):
         return value
     text = _text(value, "an upstream", "http://loki:3100")
-    if text == "forward":
-        return Upstream("forward")
+    if (kind := _CHOSEN.get(text)) is not None:
+        return Upstream(kind)
     scheme, _, rest = text.partition("://")
     if scheme.lower() in LATER_SCHEMES:
-        raise refusal(f"upstream {scheme.lower()} is not supported by this version", "allowed: http, https, forward")
+        raise refusal(
+            f"upstream {scheme.lower()} is not supported by this version", "allowed: http, https, forward, transparent"
+        )
     if scheme not in ("http", "https") or not rest:
-        raise refusal(f"{show(text)} is not an upstream", "write http://host:port, https://host:port or forward")
-    kind: UpstreamKind = "http" if scheme == "http" else "https"
+        raise refusal(
+            f"{show(text)} is not an upstream", "write http://host:port, https://host:port, forward or transparent"
+        )
+    kind = "http" if scheme == "http" else "https"
     try:
         parts = urlsplit(text)
     except ValueError:
@@ -257,7 +276,7 @@ UpstreamUrl = Annotated[
     Upstream,
     PlainValidator(parse_upstream),
     PlainSerializer(str, return_type=str),
-    _schema(r"^(forward|https?://[^/@?#]+/?)$", "http://loki:3100"),
+    _schema(r"^(forward|transparent|https?://[^/@?#]+/?)$", "http://loki:3100"),
 ]
 HostPattern = Annotated[str, PlainValidator(parse_host_pattern), _schema(r"^(\*\.)?[^*/\s]+$", "*.mul-pay.jp")]
 Version = Annotated[int, PlainValidator(parse_version), WithJsonSchema({"type": "integer", "const": 1})]

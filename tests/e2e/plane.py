@@ -114,7 +114,7 @@ def policy(base: Path, *lanes: dict[str, Any], **top: Any) -> Policy:
     """A policy of ``lanes``; each is a reverse lane of role logging on a free port unless it says otherwise."""
     rows = [{"name": "lane", "listen": "127.0.0.1:0", "role": "logging", **lane} for lane in lanes]
     for row in rows:
-        if row.get("upstream") == "forward":
+        if row.get("upstream") in ("forward", "transparent"):
             del row["role"]
     path = base / "plane.yaml"
     path.write_text(json.dumps(policy_document(base, rows, **top)))

@@ -7,7 +7,7 @@ import pytest
 from mitmproxy import connection, http
 
 from detectors.model import Limits
-from proxy.addon import INLINE_BYTES, Gate, carry_out, is_heavy, unsealed
+from proxy.addon import INLINE_BYTES, Gate, carry_out, is_heavy
 from proxy.http import marks
 from proxy.http.flows import Context, request_message
 from proxy.message import Action, Decision
@@ -241,16 +241,6 @@ async def test_a_response_hook_without_a_response(made):
     gate, _, lane = made()
     with pytest.raises(ValueError, match="without a response"):
         gate.response(flow(), lane)
-
-
-def test_unsealed():
-    sealed = flow(fields=[(b"Content-MD5", b"x")]).request
-    plain = flow().request
-    block, redact = Route("l", "logging"), Route("l", "logging", on_violation="redact")
-    assert unsealed(block, sealed, "") == (block, "")
-    assert unsealed(redact, plain, "") == (redact, "")
-    assert unsealed(redact, sealed, "") == (block, "content-md5")
-    assert unsealed(redact, plain, "body-too-large") == (block, "body-too-large")
 
 
 def test_carry_out_redaction():

@@ -5,7 +5,8 @@ import socket
 
 import pytest
 
-from proxy.addresses import try_bind, why_not_bound
+from proxy.addresses import has_no_such_family, try_bind, try_bind_all, why_not_bound
+from proxy.policy.values import Address
 
 
 @pytest.mark.parametrize(
@@ -38,3 +39,27 @@ def test_an_address_that_is_taken_is_not_free_though_it_could_be_shared(shares):
         with pytest.raises(OSError, match="in use") as caught:
             try_bind("127.0.0.1", listening.getsockname()[1])
         assert caught.value.errno == errno.EADDRINUSE
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (OSError(errno.EADDRNOTAVAIL, "x"), True),
+        (OSError(errno.EAFNOSUPPORT, "x"), True),
+        (OSError("could not bind on any address out of [('::1', 1)]"), True),
+        (OSError(errno.EADDRINUSE, "x"), False),
+        (OSError("odd"), False),
+    ],
+)
+def test_a_machine_without_a_family(error, says):
+    assert has_no_such_family(error) is says
+
+
+def test_the_second_address_is_for_machines_that_have_it(free_port):
+    """192.0.2.1 is none of this machine's (RFC 5737)."""
+    here, nowhere = Address("127.0.0.1", free_port()), Address("192.0.2.1", 9)
+    try_bind_all((here, nowhere))
+    with pytest.raises(OSError, match="assign"):
+        try_bind_all((nowhere, here))
+    with socket.create_server((here.host, here.port)), pytest.raises(OSError, match="in use"):
+        try_bind_all((Address("127.0.0.1", free_port()), here))

@@ -53,6 +53,14 @@ def test_the_share_that_is_enforced_is_shown():
     assert [row.percent for row in summary(policy(LANE | {"percent": 25}))] == [25]
 
 
+def test_a_transparent_lane_has_rows_like_a_forward_lane():
+    lane = FORWARD | {"upstream": "transparent", "destinations": ({"hosts": ("a.jp",), "role": "logging"},)}
+    assert summary(policy(lane)) == (
+        Row("egress", "127.0.0.1:2", "transparent", "a.jp", "logging", "enforce", "block", "block"),
+        Row("egress", "127.0.0.1:2", "transparent", "all others", "", "", "refused", ""),
+    )
+
+
 def test_unlisted_hosts_that_pass_have_a_row():
     (row,) = summary(policy(FORWARD | {"unlisted": "external", "on_gap": "report"}))
     assert (row.hosts, row.role, row.on_violation, row.on_gap) == ("all others", "external", "block", "report")
@@ -134,6 +142,11 @@ def suppression(until: date) -> dict:
             id="no-look-inside-https",
         ),
         pytest.param(
+            policy(FORWARD | {"upstream": "transparent", "listen": "10.0.0.1:2", "unlisted": "external"}),
+            'lane "egress" listens where iptables redirects nothing that this machine sends',
+            id="nothing-is-redirected-there",
+        ),
+        pytest.param(
             policy(FORWARD),
             'lane "egress" lets nothing pass: it has no destinations, and unlisted hosts are refused',
             id="nothing-passes",
@@ -158,6 +171,7 @@ def test_a_second_look(made, why):
         pytest.param(policy(LANE | {"role": "shop", "listen": "0.0.0.0:1"}), id="the-shop-is-for-everyone"),
         pytest.param(policy(LANE, suppress=(suppression(TODAY),)), id="last-day"),
         pytest.param(policy(FORWARD | {"unlisted": "external"}), id="everything-passes-inspected"),
+        pytest.param(policy(FORWARD | {"upstream": "transparent", "unlisted": "external"}), id="transparent"),
         pytest.param(policy(LANE | {"allow_test_numbers": False, "mode": "enforce"}), id="said-and-safe"),
     ],
 )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import socket
+import sys
 
 import pytest
 
 from proxy import destinations
-from proxy.destinations import addresses_of, is_here
+from proxy.destinations import addresses_of, is_here, original_destination
 from proxy.http import hooks as http_hooks
 from tests.e2e.origin import OK, origin, status_of
 from tests.e2e.plane import ScriptedGuard, plane, policy
@@ -125,3 +126,47 @@ async def test_a_reverse_lane_leads_where_the_policy_says(tmp_path):
         guard = ScriptedGuard(policy(tmp_path, {"upstream": server.url.replace("127.0.0.1", "localhost")}))
         async with plane(guard) as running:
             assert await running.ask(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n") == OK
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_connection_that_nobody_redirected(host):
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    server = socket.create_server((host, 0), family=family)
+    with server, socket.create_connection(server.getsockname()[:2]):
+        accepted, _ = server.accept()
+        with accepted:
+            assert original_destination(accepted) is None
+
+
+class Redirected:
+    """A socket as the kernel describes one: a ``sockaddr_in`` or a ``sockaddr_in6``."""
+
+    def __init__(self, family, raw, here):
+        self.family, self.raw, self.here = family, raw, here
+
+    def getsockopt(self, _level, option, size):
+        assert option == 80
+        return self.raw[:size]
+
+    def getsockname(self):
+        return self.here
+
+
+V4 = b"\x02\x00" + (443).to_bytes(2) + bytes([192, 0, 2, 1]) + bytes(8)
+V6 = b"\x0a\x00" + (443).to_bytes(2) + bytes(4) + socket.inet_pton(socket.AF_INET6, "2001:db8::1") + bytes(4)
+LINK = V6[:8] + socket.inet_pton(socket.AF_INET6, "fe80::1") + (3).to_bytes(4, sys.byteorder)
+
+
+@pytest.mark.parametrize(
+    ("family", "raw", "here", "found"),
+    [
+        (socket.AF_INET, V4, ("127.0.0.1", 15001), ("192.0.2.1", 443)),
+        (socket.AF_INET, V4, ("192.0.2.1", 443), None),
+        (socket.AF_INET6, V6, ("::1", 15001, 0, 0), ("2001:db8::1", 443)),
+        (socket.AF_INET6, V6, ("2001:db8::1", 443, 0, 0), None),
+        (socket.AF_INET6, LINK, ("::1", 15001, 0, 0), ("fe80::1%3", 443)),
+    ],
+    ids=["ipv4", "ipv4-itself", "ipv6", "ipv6-itself", "ipv6-link"],
+)
+def test_where_a_connection_was_going(family, raw, here, found):
+    assert original_destination(Redirected(family, raw, here)) == found

@@ -1,15 +1,21 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
 
 import pytest
 from mitmproxy.proxy.mode_specs import ProxyMode
 
+from proxy import listener
+from proxy.addon import Gate
+from proxy.addresses import try_bind
 from proxy.host import Host, StartError
+from proxy.http import seat
 from proxy.listener import LaneMode, mode_of
 from proxy.metrics import RecordingMeter
 from tests.e2e.origin import OK, get, origin, read_response, status_of
-from tests.e2e.plane import ScriptedGuard, lane, plane, policy, until
+from tests.e2e.plane import GAP, ScriptedGuard, lane, plane, policy, until
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
@@ -91,3 +97,91 @@ async def test_connections_are_counted(tmp_path):
         await running.ask(get("/"))
     changes = [int(change) for _, change in running.meter.named("connections")]
     assert changes == [1, -1]
+
+
+TRANSPARENT = {"upstream": "transparent", "unlisted": "external"}
+
+
+async def test_a_transparent_lane_is_on_both_loopback_addresses_and_counts_quic(tmp_path):
+    async with plane(ScriptedGuard(policy(tmp_path, TRANSPARENT))) as running:
+        port = running.port()
+        for host, family in (("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)):
+            reader, writer = await asyncio.open_connection(host, port)
+            assert b"not-redirected" in await read_response(reader, close=True)
+            writer.close()
+            with socket.socket(family, socket.SOCK_DGRAM) as client:
+                client.sendto(b"\xc0" + bytes(1199), (host, port))
+                await until(lambda: running.guard.asked)
+            message = running.guard.asked.pop()
+            assert (message.gap, message.protocol, len(message.parts[0].data)) == ("quic", "udp", 1200)
+            assert (message.route.lane, message.route.mode, message.route.on_gap) == ("lane", "enforce", "block")
+        assert running.meter.named("refused") == [("lane", "not-redirected")] * 2
+
+
+async def test_a_flood_of_quic_waits_for_its_records(tmp_path, monkeypatch):
+    """What there is no time for is not remembered as counted."""
+    over = threading.Event()
+    script = {"quickly": lambda _: None, "slowly": lambda _: over.wait(5) and GAP}
+    monkeypatch.setattr(listener, "MOST_COUNTING", 2)
+    async with plane(ScriptedGuard(policy(tmp_path, TRANSPARENT), **script)) as running:
+        clients = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(5)]
+        for client in clients:
+            client.sendto(b"x", ("127.0.0.1", running.port()))
+        await until(lambda: len(running.guard.asked) == 2)
+        over.set()
+        for client in clients:
+            client.close()
+
+
+@pytest.mark.parametrize("broken", ["guard", "gate"])
+async def test_quic_whose_record_fails_is_counted_as_that(tmp_path, monkeypatch, broken):
+    def fails(*_):
+        raise RuntimeError("broken")
+
+    if broken == "gate":
+        monkeypatch.setattr(Gate, "opaque", fails)
+    script = {"quickly": lambda _: None, "slowly": fails}
+    async with plane(ScriptedGuard(policy(tmp_path, TRANSPARENT), **script)) as running:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.sendto(b"x", ("127.0.0.1", running.port()))
+        await until(lambda: running.guard.failures)
+        assert running.guard.failures == ["worker" if broken == "guard" else "plane"]
+
+
+async def test_no_half_of_a_transparent_lane_listens(tmp_path, free_port):
+    """QUIC's port is taken: then nothing is, and the reason is told."""
+    port = free_port()
+    rules = policy(tmp_path, {**TRANSPARENT, "listen": f"127.0.0.1:{port}"})
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", port))
+        with pytest.raises(StartError, match="in use"):
+            await Host(ScriptedGuard(rules), RecordingMeter()).start()
+    try_bind("127.0.0.1", port)
+    try_bind("::1", port)
+
+
+@pytest.mark.parametrize("mode", ["enforce", "monitor"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "127.9.9.9"])
+async def test_what_would_come_back_is_refused(tmp_path, monkeypatch, host, mode):
+    """Also in monitor mode, which refuses nothing else: it would come back until no descriptors are left."""
+    async with plane(ScriptedGuard(policy(tmp_path, TRANSPARENT, mode=mode))) as running:
+        monkeypatch.setattr(seat, "original_destination", lambda _: (host, running.port()))
+        assert b"local-destination" in await running.ask(b"", close=True)
+        assert running.meter.named("refused") == [("lane", "local-destination")]
+
+
+@pytest.mark.parametrize(
+    ("row", "mode", "answer"),
+    [
+        ({"unlisted": "external"}, "enforce", b"local-destination"),
+        ({"destinations": [{"hosts": ["127.0.0.1"], "role": "logging"}]}, "enforce", b"ok"),
+        ({"unlisted": "external"}, "monitor", b"ok"),
+    ],
+    ids=["unlisted", "listed", "monitor"],
+)
+async def test_this_machine_is_reached_where_it_is_listed(tmp_path, monkeypatch, row, mode, answer):
+    async with origin() as server:
+        rules = policy(tmp_path, {"upstream": "transparent", **row}, mode=mode)
+        monkeypatch.setattr(seat, "original_destination", lambda _: ("127.0.0.1", server.port))
+        async with plane(ScriptedGuard(rules)) as running:
+            assert answer in await running.ask(get("/"))

@@ -23,6 +23,7 @@ LANES = {
     "gateway": {"upstream": "https://p01.mul-pay.jp", "role": "payment-gateway"},
     "shop": {"role": "shop"},
     "forward": {"upstream": "forward", "destinations": [{"hosts": ["*.a.example"], "role": "external"}]},
+    "transparent": {"upstream": "transparent", "destinations": [{"hosts": ["*.a.example"], "role": "external"}]},
     "forward to nowhere": {"upstream": "forward", "destinations": []},
 }
 

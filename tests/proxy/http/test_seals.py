@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 from mitmproxy import http
 
-from proxy.http.seals import sealed_by
+from proxy.http.seals import sealed_by, unsealed
+from proxy.policy import Route
 
 
 def request(target=b"/a", fields=(), trailers=None):
@@ -75,3 +76,12 @@ def test_a_signed_url(target):
 
 def test_a_part_of_a_file_cannot_be_redacted():
     assert sealed_by(response(fields=[(b"Content-Range", b"bytes 0-1/2")])) == "content-range"
+
+
+def test_a_lane_that_redacts_blocks_what_is_sealed():
+    sealed, plain = request(fields=[(b"Content-MD5", b"x")]), request()
+    block, redact = Route("l", "logging"), Route("l", "logging", on_violation="redact")
+    assert unsealed(block, sealed, "") == (block, "")
+    assert unsealed(redact, plain, "") == (redact, "")
+    assert unsealed(redact, sealed, "") == (block, "content-md5")
+    assert unsealed(redact, plain, "body-too-large") == (block, "body-too-large")

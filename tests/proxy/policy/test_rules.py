@@ -65,8 +65,13 @@ def test_listeners_have_addresses_of_their_own(one, other, clash):
     [
         (lane(), (), 'lane "a" has no role'),
         (forward(role="logging"), ("role",), "a forward lane has no role of its own"),
-        (lane(role="logging", unlisted="block"), ("unlisted",), '"unlisted" is for forward lanes'),
-        (lane(role="logging", destinations=()), ("destinations",), '"destinations" is for forward lanes'),
+        (lane(upstream="transparent", role="logging"), ("role",), "a transparent lane has no role of its own"),
+        (lane(role="logging", unlisted="block"), ("unlisted",), '"unlisted" is for forward and transparent lanes'),
+        (
+            lane(role="logging", destinations=()),
+            ("destinations",),
+            '"destinations" is for forward and transparent lanes',
+        ),
         (lane(role="logging", tls={"ca_file": "x"}), ("tls", "ca_file"), '"ca_file" is for upstreams with TLS'),
         *(
             (lane(role="logging", upstream="https://up", tls={one: "x"}), ("tls", one), f'"{one}" needs "{other}"')
@@ -81,7 +86,12 @@ def test_listeners_have_addresses_of_their_own(one, other, clash):
         (
             lane(role="logging", upstream="https://up", tls={"intercept_ca_file": "x"}),
             ("tls", "intercept_ca_file"),
-            '"intercept_ca_file" is for forward lanes',
+            '"intercept_ca_file" is for forward and transparent lanes',
+        ),
+        (
+            lane(upstream="transparent", tls={"certificate_file": "x", "key_file": "x"}),
+            ("tls", "certificate_file"),
+            '"certificate_file" is for lanes that clients connect to themselves',
         ),
         *(
             (lane(role=role, source="browser"), ("source",), f"source: browser does not go with the role {role}")
@@ -126,6 +136,13 @@ def test_what_does_not_go_together(broken, loc, why):
         lane(role="logging", upstream="http://127.0.0.1:2"),
         forward(on_violation="redact", source="browser", unlisted="external", tls={"intercept_ca_file": "x"}),
         forward({"hosts": ("a.jp", "*.a.jp"), "role": "payment-gateway"}),
+        lane(
+            upstream="transparent",
+            destinations=({"hosts": ("a.jp", "10.0.0.1"), "role": "payment-gateway"},),
+            unlisted="external",
+            source="browser",
+            tls={"ca_file": "x", "intercept_ca_file": "y"},
+        ),
     ],
 )
 def test_what_goes_together(good):

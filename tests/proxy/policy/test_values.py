@@ -14,6 +14,7 @@ from proxy.policy.values import (
     Address,
     FilePath,
     Upstream,
+    listened,
     normal_host,
     parse_address,
     parse_day,
@@ -35,6 +36,7 @@ from proxy.policy.values import (
         (parse_address, "[::1]:80", Address("::1", 80)),
         (parse_address, "[0:0:0:0:0:0:0:1]:80", Address("::1", 80)),
         (parse_upstream, "forward", Upstream("forward")),
+        (parse_upstream, "transparent", Upstream("transparent")),
         (parse_upstream, "http://loki:3100", Upstream("http", "loki", 3100)),
         (parse_upstream, "http://loki/", Upstream("http", "loki", 80)),
         (parse_upstream, "https://P01.Mul-Pay.JP.", Upstream("https", "p01.mul-pay.jp", 443)),
@@ -139,10 +141,26 @@ def test_a_protocol_of_a_later_version_is_named(scheme):
     assert caught.value.context["why"] == f"upstream {scheme} is not supported by this version"
 
 
-def test_transparent_is_named_without_an_address():
+@pytest.mark.parametrize("text", ["transparent://10.0.0.1:80", "transparent:80", "Transparent", "forward://a:1"])
+def test_where_clients_choose_there_is_no_address(text):
     with pytest.raises(PydanticCustomError) as caught:
-        parse_upstream("transparent")
-    assert caught.value.context["why"] == "upstream transparent is not supported by this version"
+        parse_upstream(text)
+    assert caught.value.context["hint"] == "write http://host:port, https://host:port, forward or transparent"
+
+
+@pytest.mark.parametrize(
+    ("listen", "upstream", "addresses"),
+    [
+        ("127.0.0.1:1", "transparent", ["127.0.0.1:1", "[::1]:1"]),
+        ("0.0.0.0:1", "transparent", ["0.0.0.0:1", "[::]:1"]),
+        ("[::1]:1", "transparent", ["[::1]:1"]),
+        ("10.0.0.1:1", "transparent", ["10.0.0.1:1"]),
+        ("127.0.0.1:1", "forward", ["127.0.0.1:1"]),
+        ("127.0.0.1:1", "http://a", ["127.0.0.1:1"]),
+    ],
+)
+def test_a_transparent_lane_listens_for_both_families(listen, upstream, addresses):
+    assert [str(one) for one in listened(parse_address(listen), parse_upstream(upstream))] == addresses
 
 
 @pytest.mark.parametrize(
@@ -175,10 +193,11 @@ def test_hosts_are_compared_in_one_form(text, host):
 
 def test_addresses_and_upstreams_read_as_they_are_written():
     assert [str(parse_address(text)) for text in ("a:1", "[::1]:1")] == ["a:1", "[::1]:1"]
-    assert [str(parse_upstream(text)) for text in ("http://a", "https://[::1]", "forward")] == [
+    assert [str(parse_upstream(text)) for text in ("http://a", "https://[::1]", "forward", "transparent")] == [
         "http://a:80",
         "https://[::1]:443",
         "forward",
+        "transparent",
     ]
 
 
