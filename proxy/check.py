@@ -98,13 +98,12 @@ def _suppressions(policy: Policy, today: date) -> Iterator[Problem]:
 
 
 def _bypasses(policy: Policy) -> Iterator[Problem]:
-    at = policy.place("bypass")
     if not policy.bypass.watch_seconds:
-        yield Problem(at, "nobody looks for connections that go around Sekisho", "set bypass.watch_seconds, to 2")
+        why = "nobody looks for connections that go around Sekisho"
+        yield Problem(policy.place("bypass", "watch_seconds"), why, "leave the option out, or set it to 2")
     if 0 in policy.bypass.allowed_uids:
-        yield Problem(
-            at, "connections of root may go around Sekisho", "give that process a user of its own, and name it"
-        )
+        why = "connections of root may go around Sekisho"
+        yield Problem(policy.place("bypass", "allowed_uids"), why, "give that process a user of its own, and name it")
 
 
 def _lane(policy: Policy, index: int, lane: Lane) -> Iterator[Problem]:
