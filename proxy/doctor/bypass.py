@@ -37,7 +37,7 @@ def connections(policy: Policy, table: Sockets, owner: Owner, sidecar: Sidecar) 
     it connects to upstreams itself."""
     at = Subject("bypass")
     fix = _CLOSE.format(file=quote(str(policy.path)))
-    rows = list(_lately(sidecar, fix))
+    rows = list(_lately(sidecar, f"grep bypass {quote(str(policy.audit.path))}; {fix}"))
     if owner.uid is None:
         yield at.skipped("nobody can tell the sidecar's own connections: its user is not visible here")
     else:
@@ -65,7 +65,7 @@ def _lately(sidecar: Sidecar, fix: str) -> Iterator[Row]:
         if name == "sekisho_bypass_timestamp_seconds" and age < LATELY_SECONDS:
             kind, lane = labels.get("kind", ""), labels.get("lane", "")
             seen = f"the sidecar saw {_WORDS.get(kind, kind)} {max(0.0, age) / 60:.0f} minutes ago"
-            yield Subject("bypass-seen", f"{lane} {kind}").warning(seen, f"grep '\"bypass\"' the audit file; {fix}")
+            yield Subject("bypass-seen", f"{lane} {kind}").warning(seen, fix)
 
 
 def variables(policy: Policy, environment: Mapping[str, str]) -> Iterator[Row]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from proxy.doctor.rows import Row, Subject
-from proxy.doctor.sidecar import RELOAD, Sidecar
+from proxy.doctor.sidecar import Sidecar
 from proxy.http.seat import Rules
 
 SOON = timedelta(days=14)
@@ -16,8 +16,8 @@ EXPIRY = "sekisho_certificate_expiry_timestamp_seconds"
 ENDED = "renew it: docs/tls.md; the new file needs no restart"
 
 
-def rows(rules: Rules, sidecar: Sidecar | None, now: float | None = None) -> Iterator[Row]:
-    """One row for each lane and purpose (``server``, ``interception`` …)."""
+def rows(rules: Rules, sidecar: Sidecar | None, reload: str, now: float | None = None) -> Iterator[Row]:
+    """One row for each lane and purpose (``server``, ``interception`` …). ``reload``: what makes it read them again."""
     for (lane, purpose), end in rules.ends.items():
         at = Subject("certificate", f"{lane} {purpose}")
         left = timedelta(seconds=end - (time.time() if now is None else now))
@@ -25,7 +25,7 @@ def rows(rules: Rules, sidecar: Sidecar | None, now: float | None = None) -> Ite
         if left < timedelta():
             yield at.broken("it has ended", ENDED)
         elif used is not None and abs(used - end) > 1:
-            yield at.broken("the sidecar uses another one than the file holds", RELOAD)
+            yield at.broken("the sidecar uses another one than the file holds", reload)
         elif left < SOON:
             yield at.warning(f"only {days(left)}", ENDED)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -71,38 +72,60 @@ def _looks(policy: Policy, environment: Mapping[str, str], wishes: Wishes) -> It
     """All looks, in the order in which they are told."""
     table = _sockets()
     yield Look(Subject("policy"), lambda: policy_file.rows(policy, datetime.now(UTC).date()))
-    found: Sidecar | None = None
-    try:
-        found = sidecar.ask(policy.admin.listen)
-    except NoSidecarError as error:
-        yield Look(Subject("sidecar"), partial(sidecar.missing, policy, error))
+    said, owner = _asked(policy), _owner(policy)
+    found = None if isinstance(said, NoSidecarError) else said
+    if isinstance(said, NoSidecarError):
+        yield Look(Subject("sidecar"), partial(sidecar.missing, policy, said))
     else:
-        yield Look(Subject("sidecar"), partial(sidecar.rows, policy, found))
+        yield Look(Subject("sidecar"), partial(sidecar.rows, policy, said, owner.reload))
     for lane in policy.lanes:
         yield Look(Subject("lane", lane.name), partial(lanes.rows, lane, found))
         if found is not None and found.of_file(policy):
             yield Look(Subject("lane-probe", lane.name), partial(sidecar.probes, policy, found, lane.name))
         if wishes.card:
             yield Look(Subject("lane-refusal", lane.name), partial(lanes.refusal, policy, lane, found))
-    yield from _tls(policy, found)
+    yield from _tls(policy, found, owner)
     yield from _trust(policy, environment, wishes)
     if found is not None:
         yield Look(Subject("clock", "sidecar"), partial(clock.rows, "sidecar", found.date, found.at))
-    yield from _machine(policy, found, table)
+    yield from _machine(policy, found, owner, table)
     yield Look(Subject("proxy-variable"), partial(bypass.variables, policy, environment))
 
 
-def _tls(policy: Policy, found: Sidecar | None) -> Iterator[Look]:
+def _asked(policy: Policy) -> Sidecar | NoSidecarError:
+    try:
+        return sidecar.ask(policy.admin.listen)
+    except NoSidecarError as error:
+        return error
+    except Exception as error:  # noqa: BLE001 - a strange machine is what this is for
+        return NoSidecarError(f"{policy.admin.listen} could not be asked: {type(error).__name__}")
+
+
+def _owner(policy: Policy) -> process.Owner:
+    try:
+        return process.find(policy.admin.listen)
+    except Exception:  # noqa: BLE001 - likewise: what is not known of it is said row by row
+        return process.Owner()
+
+
+def _tls(policy: Policy, found: Sidecar | None, owner: process.Owner) -> Iterator[Look]:
     """Certificates and upstreams, as the sidecar would read the files now."""
     try:
         rules = Rules.of(policy)
-    except TlsFileError as error:
-        broken = Subject("certificate").broken(str(error), f"mend the file, then: sekisho check {policy.path}")
+    except Exception as error:  # noqa: BLE001 - likewise
+        told = str(error) if isinstance(error, TlsFileError) else f"could not be read: {type(error).__name__}"
+        broken = Subject("certificate").broken(told, f"mend the file, then: sekisho check {policy.path}")
         yield Look(Subject("certificate"), partial(list, [broken]))
         return
-    yield Look(Subject("certificate"), partial(certificates.rows, rules, found))
+    yield Look(Subject("certificate"), partial(certificates.rows, rules, found, owner.reload))
+    around = owner.uid is not None and os.geteuid() not in {owner.uid, *policy.bypass.allowed_uids}
     for place in upstreams.places(policy):
-        if isinstance(place, str):
+        if around and policy.bypass.watch_seconds and not isinstance(place, str):
+            why = f"from user {os.geteuid()} it would be a way around the lane, and ring its alarm"
+            command = f"sudo -u '#{owner.uid}' sekisho doctor -c {policy.path}"
+            skipped = Subject("upstream", place.name).skipped(f"{why}: {command}")
+            yield Look(Subject("upstream", place.name), partial(list, [skipped]))
+        elif isinstance(place, str):
             skipped = Subject("upstream", place).skipped("a pattern: there is no one host to look at")
             yield Look(Subject("upstream", place), partial(list, [skipped]))
         else:
@@ -126,8 +149,7 @@ def _sockets() -> Sockets:
         return Sockets()
 
 
-def _machine(policy: Policy, found: Sidecar | None, table: Sockets) -> Iterator[Look]:
-    owner = process.find(policy.admin.listen) if found is not None else process.Owner()
+def _machine(policy: Policy, found: Sidecar | None, owner: process.Owner, table: Sockets) -> Iterator[Look]:
     if found is not None:
         yield Look(Subject("process"), partial(process.rows, policy, owner, found))
         yield Look(Subject("bypass"), partial(bypass.connections, policy, table, owner, found))

@@ -52,6 +52,12 @@ class Owner:
     processes: tuple[Process, ...] = ()
     """The one that answers and its children; none where they are not visible."""
 
+    @property
+    def reload(self) -> str:
+        """What makes it read its files again. Workers are younger than their supervisor."""
+        pid = min((one.pid for one in self.processes), default=0)
+        return f"kill -HUP {pid}" if pid else "send the sidecar a SIGHUP"
+
 
 def find(admin: Address, proc: Path = PROC) -> Owner:
     """Asks the admin address, and looks whose the other end of the connection is."""

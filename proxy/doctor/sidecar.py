@@ -20,7 +20,7 @@ from proxy.policy.values import Address
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 SHOWN = 8
 """Digits of a policy's SHA-256 that are shown."""
-RELOAD = "pkill -HUP -o -f 'sekisho run'"
+FIXED = "the admin address, the audit file, its key and recognizers"
 LATE = 3
 """A probe that is older than so many of its periods has stopped."""
 
@@ -63,7 +63,7 @@ def ask(admin: Address) -> Sidecar:
     at = time.time()
     try:
         families = list(text_string_to_metric_families(page))
-    except ValueError:
+    except Exception:  # noqa: BLE001 - whatever it is, it is no page of metrics
         families = []
     samples = tuple((sample.name, sample.labels, sample.value) for family in families for sample in family.samples)
     if Sidecar(samples).value("sekisho_build_info") is None:
@@ -99,8 +99,8 @@ def missing(policy: Policy, error: NoSidecarError) -> Iterator[Row]:
     yield Subject("sidecar").broken(str(error), start)
 
 
-def rows(policy: Policy, sidecar: Sidecar) -> Iterator[Row]:
-    """Whether it is ready, and whether it runs this policy."""
+def rows(policy: Policy, sidecar: Sidecar, reload: str) -> Iterator[Row]:
+    """Whether it is ready, and whether it runs this policy. ``reload``: what makes it read its files again."""
     at = Subject("sidecar")
     version = sidecar.label("sekisho_build_info", "version")
     said = sidecar.readiness
@@ -113,7 +113,7 @@ def rows(policy: Policy, sidecar: Sidecar) -> Iterator[Row]:
         tried = [] if checked == "passed" else [f"its self-check: {checked}"]
         told = "; ".join([*lanes, *tried, *probes]) or "it does not say why"
         yield at.broken(f"it is not ready: {told}", "read its log; docs/runbooks/probe.md if it is a probe")
-    yield from _in_force(policy, sidecar)
+    yield from _in_force(policy, sidecar, reload)
 
 
 def _items(said: Mapping[str, Any], name: str) -> list[tuple[str, Any]]:
@@ -121,7 +121,7 @@ def _items(said: Mapping[str, Any], name: str) -> list[tuple[str, Any]]:
     return sorted(rows.items()) if isinstance(rows, dict) else []
 
 
-def _in_force(policy: Policy, sidecar: Sidecar) -> Iterator[Row]:
+def _in_force(policy: Policy, sidecar: Sidecar, reload: str) -> Iterator[Row]:
     at = Subject("policy-in-force")
     file = quote(str(policy.path))
     running = sidecar.label("sekisho_policy_info", "sha256")
@@ -129,9 +129,11 @@ def _in_force(policy: Policy, sidecar: Sidecar) -> Iterator[Row]:
         named = sidecar.label("sekisho_policy_info", "policy_id")
         seen = f"the sidecar runs another policy than this file: {named} (sha256 {running[:SHOWN]}…)"
         refused = sidecar.value("sekisho_policy_last_reload_success") == 0
-        more = ", and could not use the one that it read last" if refused else ""
-        fix = f"sekisho check {file} && {RELOAD} (a new admin address, audit file, key or recognizers: restart it)"
-        yield at.broken(seen + more, fix)
+        if refused:
+            fix = f"sekisho check {file}; if it is good, restart the sidecar: {FIXED} cannot change while it runs"
+            yield at.broken(f"{seen}, and could not use the one that it read last", fix)
+        else:
+            yield at.broken(seen, f"sekisho check {file} && {reload}")
         return
     yield at.ok(f"the sidecar runs this file: {policy.policy_id}, mode {policy.mode}")
 

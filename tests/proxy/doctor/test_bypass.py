@@ -70,6 +70,7 @@ def test_what_the_sidecar_has_seen(tmp_path):
     (row,) = bypass.connections(rules, Sockets(), Owner(US), Sidecar(tuple(seen), at=NOW))
     assert (row.name, row.state) == ("bypass-seen logs direct", "warning")
     assert row.seen == "the sidecar saw a connection to what the lane leads to 2 minutes ago"
+    assert row.fix == f"grep bypass {rules.audit.path}; {CLOSE.format(file=rules.path)}"
 
 
 def test_whose_connections_are_whose_is_not_known(tmp_path):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from proxy.doctor import certificates
-from proxy.doctor.sidecar import RELOAD, Sidecar
+from proxy.doctor.sidecar import Sidecar
 from proxy.http.seat import Rules
 from tests.e2e.authority import authority, pair
 from tests.e2e.plane import policy
 
 DAY = 86_400
+HUP = "kill -HUP 7"
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def rules(tmp_path):
 )
 def test_how_long(rules, left, state, seen, fix):
     (end,) = rules.ends.values()
-    (row,) = certificates.rows(rules, None, end - left * DAY + 1)
+    (row,) = certificates.rows(rules, None, HUP, end - left * DAY + 1)
     assert (row.name, row.state, row.seen, row.fix) == ("certificate lane server", state, seen, fix)
 
 
@@ -41,10 +42,10 @@ def test_the_one_in_use(rules, used, state):
     (end,) = rules.ends.values()
     labels = {"lane": "lane", "purpose": "server"}
     sidecar = Sidecar(() if used is None else ((certificates.EXPIRY, labels, end + used),))
-    (row,) = certificates.rows(rules, sidecar, end - 100 * DAY)
+    (row,) = certificates.rows(rules, sidecar, HUP, end - 100 * DAY)
     assert row.state == state
-    assert row.fix == ("" if state == "ok" else RELOAD)
+    assert row.fix == ("" if state == "ok" else HUP)
 
 
 def test_without_certificates(tmp_path):
-    assert list(certificates.rows(Rules.of(policy(tmp_path, {"upstream": "http://127.0.0.1:1"})), None)) == []
+    assert list(certificates.rows(Rules.of(policy(tmp_path, {"upstream": "http://127.0.0.1:1"})), None, HUP)) == []

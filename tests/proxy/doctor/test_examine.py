@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 import pytest
@@ -131,6 +132,33 @@ def test_certificates_that_cannot_be_used(set_up, monkeypatch):
     found = examine(set_up, {"PATH": ""}, Wishes(), told)
     (row,) = (row for row in found.rows if row.check == "certificate")
     assert (row.state, row.seen) == ("broken", "ca.pem: holds no readable PEM certificate")
+
+
+@pytest.mark.parametrize("part", [(module.sidecar, "ask"), (module.process, "find"), (module.Rules, "of")])
+def test_a_strange_machine_is_no_reason_to_stop(set_up, monkeypatch, part):
+    def fail(*_):
+        raise MemoryError(NUMBER)
+
+    monkeypatch.setattr(*part, fail)
+    monkeypatch.setattr(module.sockets, "read", lambda: fail_with(OSError(NUMBER)))
+    found = examine(set_up, {"PATH": ""}, Wishes(), told)
+    assert NUMBER not in repr(found.rows)
+    assert "broken" in {row.state for row in found.rows}
+
+
+def fail_with(error):
+    raise error
+
+
+@pytest.mark.parametrize(("uids", "state"), [((), "skipped"), ((os.geteuid(),), "broken")])
+def test_a_stranger_goes_around_no_lane(tmp_path, monkeypatch, uids, state):
+    """To the sidecar's watch, whoever else connects to an upstream goes around the lane."""
+    monkeypatch.setattr(module.process, "find", lambda _: module.process.Owner(64_000))
+    lane = {"name": "logs", "listen": f"127.0.0.1:{free_port()}", "upstream": f"http://127.0.0.1:{free_port()}"}
+    path = policy(tmp_path, lane, bypass={"allowed_uids": uids}).path
+    (row,) = (row for row in examine(path, {"PATH": ""}, Wishes(), told).rows if row.check == "upstream")
+    assert row.state == state
+    assert row.seen.endswith(f"sudo -u '#64000' sekisho doctor -c {path}") is (state == "skipped")
 
 
 def test_everything_that_is_not_well_has_a_fix(set_up):

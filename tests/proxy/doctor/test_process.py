@@ -138,6 +138,14 @@ def test_descriptors(rules, proc, soft, said, state, seen):
     assert ("ulimit -n 464" in row.fix) == (state == "warning")
 
 
+@pytest.mark.parametrize(
+    ("processes", "command"),
+    [((one(pid=9), one(pid=7)), "kill -HUP 7"), ((), "send the sidecar a SIGHUP")],
+)
+def test_what_makes_it_read_its_files_again(processes, command):
+    assert Owner(1000, processes).reload == command
+
+
 def test_every_capability_has_its_bit():
     assert (process.CAPABILITIES[12], process.CAPABILITIES[21], process.CAPABILITIES[40]) == (
         "net_admin",

@@ -14,6 +14,7 @@ from tests.e2e.origin import origin
 from tests.e2e.plane import policy
 from tests.sidecar import free_port
 
+HUP = "kill -HUP 7"
 NOW = 1_800_000_000.0
 PAGE = """\
 # TYPE sekisho_build_info gauge
@@ -52,8 +53,14 @@ async def test_readiness_that_is_none(ready):
 
 @pytest.mark.parametrize(
     "reply",
-    [answering("# nothing of ours\nother 1\n", ""), answering("{{{ 1", ""), b"220 mail.example ESMTP\r\n", None],
-    ids=["other metrics", "no metrics", "no HTTP", "no answer"],
+    [
+        answering("# nothing of ours\nother 1\n", ""),
+        answering("{{{ 1", ""),
+        answering('a{b="\n', ""),
+        b"220 mail.example ESMTP\r\n",
+        None,
+    ],
+    ids=["other metrics", "no metrics", "half a line", "no HTTP", "no answer"],
 )
 async def test_another_program(reply, tmp_path):
     with pytest.raises(NoSidecarError, match="another program has this address"):
@@ -88,7 +95,7 @@ def says(rules, *more, readiness=None, sha256=None):
 
 
 def test_a_good_one(rules):
-    rows = list(sidecar.rows(rules, says(rules)))
+    rows = list(sidecar.rows(rules, says(rules), HUP))
     assert [(row.name, row.state) for row in rows] == [("sidecar", "ok"), ("policy-in-force", "ok")]
     assert rows[0].seen == f"version 1.2.0 answers on {rules.admin.listen} and is ready"
     assert rows[1].seen == "the sidecar runs this file: test, mode enforce"
@@ -96,25 +103,34 @@ def test_a_good_one(rules):
 
 def test_one_that_is_not_ready(rules):
     said = {"ready": False, "lanes": {"a": "listening", "b": "not listening"}, "self_check": "failed"}
-    row, _ = sidecar.rows(rules, says(rules, readiness={**said, "probes": {"a": "the answer was 500"}}))
+    row, _ = sidecar.rows(rules, says(rules, readiness={**said, "probes": {"a": "the answer was 500"}}), HUP)
     assert row.state == "broken"
     assert (
         row.seen == "it is not ready: lane b is not listening; its self-check: failed; "
         "the probe of lane a: the answer was 500"
     )
-    row, _ = sidecar.rows(rules, says(rules, readiness={"self_check": "passed"}))
+    row, _ = sidecar.rows(rules, says(rules, readiness={"self_check": "passed"}), HUP)
     assert row.seen == "it is not ready: it does not say why"
 
 
 @pytest.mark.parametrize(
-    ("success", "more"), [(1.0, ""), (0.0, ", and could not use the one that it read last")], ids=["good", "refused"]
+    ("success", "more", "fix"),
+    [
+        (1.0, "", f"sekisho check {{}} && {HUP}"),
+        (
+            0.0,
+            ", and could not use the one that it read last",
+            f"sekisho check {{}}; if it is good, restart the sidecar: {sidecar.FIXED} cannot change while it runs",
+        ),
+    ],
+    ids=["good", "refused"],
 )
-def test_another_policy_in_force(rules, success, more):
+def test_another_policy_in_force(rules, success, more, fix):
     reload = ("sekisho_policy_last_reload_success", {}, success)
-    _, row = sidecar.rows(rules, says(rules, reload, sha256="feedbeef00"))
+    _, row = sidecar.rows(rules, says(rules, reload, sha256="feedbeef00"), HUP)
     assert row.state == "broken"
     assert row.seen == f"the sidecar runs another policy than this file: shop-v6 (sha256 feedbeef…){more}"
-    assert row.fix.startswith(f"sekisho check {rules.path} && pkill -HUP ")
+    assert row.fix == fix.format(rules.path)
 
 
 @pytest.mark.parametrize(
