@@ -26,7 +26,7 @@ from tests.sidecar import ROOT
 POD_ADDRESS = "192.0.2.10"
 SECONDS = 60.0
 ENVIRONMENT = {
-    "PATH": "/usr/bin:/bin",
+    "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME": "/nonexistent",
     "PYTHONDONTWRITEBYTECODE": "1",
     "PYTHONPATH": str(ROOT),
@@ -142,13 +142,14 @@ class Pod:
     def _inner(self, container: Manifest, command: list[str]) -> list[str]:
         security = container["securityContext"]
         assert security["readOnlyRootFilesystem"] is True
-        assert security["capabilities"] == {"drop": ["ALL"]}
+        assert security["capabilities"]["drop"] == ["ALL"]
         assert security["allowPrivilegeEscalation"] is False
+        added = "".join(f",+{name.lower()}" for name in security["capabilities"].get("add", []))
         who = ["--reuid", security["runAsUser"], "--regid", security.get("runAsGroup", 0)]
         who += ["--groups", self.group] if self.group else ["--clear-groups"]
-        none = ["--no-new-privs", "--inh-caps=-all", "--bounding-set=-all"]
+        none = ["--no-new-privs", "--inh-caps=-all", f"--bounding-set=-all{added}"]
         program, *arguments = command
-        python = {"sekisho": [sys.executable, "-m", "proxy"], "python": [sys.executable]}[program]
+        python = {"sekisho": [sys.executable, "-m", "proxy"], "python": [sys.executable], "sh": ["sh"]}[program]
         return [
             *("nsenter", f"--target={self._holder.pid}", "--mount", "--net", "--root", "--wd"),
             *("sh", "-c", 'cd "$0" && exec "$@"', container.get("workingDir", "/")),
@@ -201,8 +202,9 @@ class Pod:
     def _script(self) -> str:
         """What makes the pod's network and its files, and then holds both."""
         root = shlex.quote(str(self._root))
-        lines = ["mount --make-rprivate /", "ip link set lo up", f"ip address add {POD_ADDRESS}/32 dev lo"]
-        lines += [f"mount -t tmpfs -o mode=0755 tmpfs {root}", f"mkdir {root}/tmp"]
+        lines = ["mount --make-rprivate /", "ip link set lo up", "ip link add eth0 type veth peer name node"]
+        lines += [f"ip address add {POD_ADDRESS}/24 dev eth0", "ip link set node up", "ip link set eth0 up"]
+        lines += ["ip route add default dev eth0", f"mount -t tmpfs -o mode=0755 tmpfs {root}", f"mkdir {root}/tmp"]
 
         def bind(source: Path | str, target: Path | str, *, writable: bool = False) -> None:
             there = f"{root}{shlex.quote(str(target))}"
@@ -212,7 +214,7 @@ class Pod:
             if not writable:
                 lines.append(f"mount -o remount,bind,ro {there}")
 
-        for name in ("/bin", "/lib", "/lib64"):
+        for name in ("/bin", "/sbin", "/lib", "/lib64"):
             if Path(name).is_symlink():
                 lines.append(f"ln -s {Path(name).readlink()} {root}{name}")
             elif Path(name).exists():
@@ -224,8 +226,9 @@ class Pod:
                 bind(place, place)
         for name in ("/dev", "/proc"):
             bind(name, name, writable=True)
-        for name in ("/etc/ld.so.cache", "/etc/hosts"):
-            bind(name, name)
+        for name in ("/etc/ld.so.cache", "/etc/hosts", "/etc/alternatives"):
+            if Path(name).exists():
+                bind(name, name)
         mounts: dict[str, dict[str, Any]] = {
             mount["mountPath"]: mount
             for container in [*self.spec["initContainers"], *self.spec["containers"]]

@@ -28,7 +28,12 @@ TWO_TLS_LANES = POLICY.replace(
     "client_ca_file: /etc/sekisho/tls/sessions/ca.crt}}\n",
 )
 TRANSPARENT = POLICY.replace(
-    "lanes:\n", 'lanes:\n  - {name: all, listen: "0.0.0.0:15001", upstream: transparent, role: external}\n'
+    "lanes:\n",
+    "lanes:\n"
+    "  - name: all\n"
+    "    listen: 127.0.0.1:15001\n"
+    "    upstream: transparent\n"
+    '    destinations: [{hosts: ["*.example.com"], role: external}]\n',
 )
 # name -> values, policy
 VARIANTS = {
