@@ -12,6 +12,7 @@ import secrets
 import stat
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address, ip_network
@@ -103,16 +104,18 @@ def make(name: str, days: int, limits: x509.NameConstraints | None = None) -> Au
     return Authority((Pair(key, (builder.sign(key, hashes.SHA256()),)),))
 
 
-def successor(authority: Authority, days: int) -> Authority:
-    """A new authority like the one that signs now. Raises ``ValueError`` where that was itself signed by another."""
+def successor(authority: Authority, days: int, limits: x509.NameConstraints | None = None) -> Authority:
+    """A new authority like the one that signs now, within ``limits`` or else the same ones.
+
+    Raises ``ValueError`` where that was itself signed by another.
+    """
     old = authority.pairs[0].chain[0]
     if old.issuer != old.subject:
         raise ValueError("the authority above it has to sign its successor")
     name = next((str(part.value) for part in old.subject.get_attributes_for_oid(NameOID.COMMON_NAME)), "Sekisho")
-    try:
-        limits = old.extensions.get_extension_for_class(x509.NameConstraints).value
-    except x509.ExtensionNotFound:
-        limits = None
+    if limits is None:
+        with suppress(x509.ExtensionNotFound):
+            limits = old.extensions.get_extension_for_class(x509.NameConstraints).value
     return make(_NUMBER.sub("", name), days, limits)
 
 

@@ -176,7 +176,7 @@ def _unsignable(policy: Policy, index: int, lane: Lane) -> Iterator[Problem]:
                 why = f'clients of lane "{lane.name}" cannot call this over https: its authority may not sign for it'
                 at: Loc = ("lanes", index, "destinations", number, "hosts", place)
                 yield Problem(
-                    policy.place(*at), why, "make the authority with this name, too: sekisho ca init --only …"
+                    policy.place(*at), why, "rotate it with all names: sekisho ca rotate FILE prepare --only …"
                 )
 
 

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 ca_app = typer.Typer(no_args_is_help=True, help="Work with the authority for interception: tls.intercept_ca_file.")
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The authority's file.")]
 DaysOption = Annotated[int, typer.Option(min=1, max=3650, help="How long its certificate is good.")]
+OnlyOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="It may sign for this name and those below it, or this network, only."),
+]
 DAYS = 730
 
 PEM_STORES = {
@@ -48,10 +52,7 @@ def init(
     file: FileArgument,
     name: Annotated[str, typer.Option(help="Who it says it is, to whoever looks at a certificate.")] = "Sekisho",
     days: DaysOption = DAYS,
-    only: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="It may sign for this name and those below it, or this network, only."),
-    ] = None,
+    only: OnlyOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make an authority: a key and its certificate in one new file that only you can read.
@@ -78,11 +79,14 @@ def init(
 
 
 @ca_app.command()
-def rotate(file: FileArgument, step: Step, days: DaysOption = DAYS, as_json: JsonOption = False) -> None:
+def rotate(
+    file: FileArgument, step: Step, days: DaysOption = DAYS, only: OnlyOption = None, as_json: JsonOption = False
+) -> None:
     """Have a new key follow the present one, in three steps, with every client trusting whichever signs.
 
-    prepare adds a new key and certificate, and the old ones go on signing: now export, and roll that out to all
-    clients. switch lets the new key sign (once more, and the old one does again). finish removes the other one.
+    prepare adds a new key and certificate, for the same names unless --only says which, and the old ones go on signing:
+    now export, and roll that out to all clients. switch lets the new key sign (once more, and the old one does again).
+    finish removes the other one.
     """
     from proxy import authority as ours  # noqa: PLC0415 - the other commands start without it
 
@@ -92,9 +96,11 @@ def rotate(file: FileArgument, step: Step, days: DaysOption = DAYS, as_json: Jso
     if under_way == (step is Step.PREPARE):
         hint = "a rotation is under way: switch or finish it" if under_way else "prepare comes first"
         fail(f"{file}: {hint}", BAD_INPUT)
+    if only and step is not Step.PREPARE:
+        fail("--only is for the step prepare", BAD_INPUT)
     try:
         if step is Step.PREPARE:
-            after = ours.prepared(now, ours.successor(now, days))
+            after = ours.prepared(now, ours.successor(now, days, ours.limits_to(only or ())))
         else:
             after = ours.switched(now) if step is Step.SWITCH else ours.finished(now)
         ours.write(file, after, new=False)

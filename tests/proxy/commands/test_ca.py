@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.authority import Authority, make, pem, read_authority
+from proxy.authority import Authority, make, may_sign_for, pem, read_authority
 from proxy.commands.ca import how_to_trust
 from tests.e2e.authority import authority, client_context, pair, server_context
 from tests.e2e.origin import OK, get, origin, read_response
@@ -99,6 +99,18 @@ def test_a_switch_can_be_taken_back(run):
     for step in ("prepare", "switch", "switch", "finish"):
         run("ca", "rotate", "ca.pem", step)
     assert signing() == old
+
+
+def test_a_rotation_to_other_names(run):
+    run("ca", "init", "ca.pem", "--only", "mul-pay.jp")
+    assert run("ca", "rotate", "ca.pem", "prepare", "--only", "mul-pay.jp", "--only", "sentry.io")[0] == 0
+    old, new = read_authority(Path("ca.pem")).pairs
+    assert [may_sign_for(one, "o1.sentry.io") for one in (old, new)] == [False, True]
+    code, _, err = run("ca", "rotate", "ca.pem", "switch", "--only", "sentry.io")
+    assert (code, err) == (2, "--only is for the step prepare\n")
+    run("ca", "rotate", "ca.pem", "finish")
+    refused = run("ca", "rotate", "ca.pem", "prepare", "--only", "a b")
+    assert refused[::2] == (2, "ca.pem: a b is neither a host name nor a network\n")
 
 
 def test_export_prints_certificates_and_tells_the_rest_aside(run):
