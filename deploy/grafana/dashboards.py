@@ -150,6 +150,7 @@ def _what(board: Dashboard) -> Dashboard:
 
 
 def _coverage(board: Dashboard) -> Dashboard:
+    around = total("lane", series("sekisho_bypass_total"), "$__range")
     probe = f"min by (lane) ({PROBE}) or sum by (lane) ({series('sekisho_lane_monitored')}) * 0 - 1"
     return row(
         board,
@@ -181,6 +182,21 @@ def _coverage(board: Dashboard) -> Dashboard:
             {"lane": "lane", "Value": "probe"},
             says="Whether the last synthetic card number was treated as the policy says.",
             shown=words({"1": ("passed", GOOD), "0": ("FAILED", BAD), "-1": ("not yet", "blue")}),
+            span=6,
+        ),
+        rows(
+            "Around Sekisho",
+            f"sort_desc({around} or sum by (lane) ({series('sekisho_lane_monitored')}) * 0)",
+            {"lane": "lane", "Value": "seen"},
+            says="Connections around each lane, and its silences, in the time shown; other: to where no lane leads.",
+            span=6,
+        ),
+        rows(
+            "Last message",
+            f"sort(1000 * max by (lane) ({series('sekisho_lane_last_message_timestamp_seconds')}))",
+            {"lane": "lane", "Value": "last"},
+            says="When each lane was last heard of.",
+            unit="dateTimeFromNow",
             span=6,
         ),
         rows(
