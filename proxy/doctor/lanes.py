@@ -25,6 +25,7 @@ QUESTIONS = {
     "http": (_CONNECT, "connect-on-reverse"),
     "https": (_CONNECT, "connect-on-reverse"),
     "forward": (_ORIGIN_FORM, "absolute-form"),
+    "transparent": (_ORIGIN_FORM, "not-redirected"),
 }
 """By what the lane leads to: what it is asked, and the problem it answers with."""
 _PROBLEM = "urn:sekisho:problem:"
@@ -64,8 +65,6 @@ def _known(lane: Lane, wire: Wire) -> str:
         shown = wire.shake()
         asks = ", and asks clients for theirs" if lane.tls is not None and lane.tls.client_ca_file is not None else ""
         return f"shows the lane's certificate{asks}" if shown == read_certificates(own)[0] else ""
-    if lane.upstream.kind not in QUESTIONS:
-        return "takes connections"
     question, word = QUESTIONS[lane.upstream.kind]
     wire.send(question)
     return "answers as a lane of Sekisho" if _read(wire)[1] == word else ""
@@ -81,7 +80,10 @@ def refusal(policy: Policy, lane: Lane, sidecar: Sidecar | None) -> Iterator[Row
         yield at.skipped("not sent: the sidecar does not run this policy")
         return
     found = next(((pattern, route) for pattern, route in lane.routes if _refuses(route)), None)
-    if found is None or lane.upstream.kind not in QUESTIONS:
+    if lane.upstream.kind == "transparent":
+        yield at.skipped("not sent: this lane serves redirected connections only")
+        return
+    if found is None:
         yield at.skipped("not sent: this lane would not refuse it")
         return
     if lane.tls is not None and lane.tls.client_ca_file is not None:

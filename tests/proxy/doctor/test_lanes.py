@@ -29,10 +29,10 @@ async def looked(lane, sidecar=SIDECAR):
 
 
 @pytest.mark.parametrize("mode", ["enforce", "monitor"])
-@pytest.mark.parametrize("upstream", ["http", "forward"])
+@pytest.mark.parametrize("upstream", ["http", "forward", "transparent"])
 async def test_a_lane_is_known_by_its_answer(tmp_path, upstream, mode):
     async with origin() as server:
-        row = {"upstream": server.url} if upstream == "http" else {"upstream": "forward", "destinations": HOSTS}
+        row = {"upstream": server.url} if upstream == "http" else {"upstream": upstream, "destinations": HOSTS}
         rules = policy(tmp_path, row, mode=mode)
         async with plane(ScriptedGuard(rules)) as running:
             (row,) = await looked(on(rules, running.port()))
@@ -187,6 +187,12 @@ async def test_a_card_over_tls(secured, asks, state):
         (row,) = await refused(rules, on(rules, running.port()))
         assert row.state == state
         assert len(running.guard.asked) == (0 if asks else 1)
+
+
+async def test_a_card_that_no_rule_redirects(tmp_path):
+    rules = policy(tmp_path, {"upstream": "transparent", "destinations": HOSTS})
+    (row,) = await refused(rules, on(rules, 1))
+    assert row.state == "skipped"
 
 
 async def test_a_card_that_nobody_takes(tmp_path):
