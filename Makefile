@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # One virtual environment: two pips at work in it at once (make -j) would break it.
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help dashboards prometheusrule demo run test lint format types bench bench-inspect soak score fuzz check clean lock image-proof unit-proof compose-proof
+.PHONY: help dashboards prometheusrule demo run test lint format types bench bench-inspect soak reloads score fuzz check clean lock image-proof unit-proof compose-proof
 
 help:
 	@echo "make demo     the whole story on this machine, in one minute (MODE=monitor: the same without enforcement)"
@@ -22,6 +22,7 @@ help:
 	@echo "make test     the test suite (ARGS=... goes to pytest)"
 	@echo "make lint     ruff, and the formatter's check          make format   mend what ruff can"
 	@echo "make types    mypy --strict                            make bench    requests per second, beside others"
+	@echo "make reloads  200 reloads and 10 ends of a sidecar under load: what was lost (ARGS=\"--workers 2\")"
 	@echo "make soak     MINUTES=10 of mixed traffic with faults: leaks, false blocks, lost messages, memory"
 	@echo "make bench-inspect   what an inspection costs, beside others and at its worst"
 	@echo "make fuzz     the detectors' properties with EXAMPLES=2000 fresh examples, then SECONDS_OF_FUZZ=60 of atheris"
@@ -56,6 +57,9 @@ types: $(VENV)/.lint
 
 bench: $(VENV)/.test
 	@$(BIN)/python benchmarks/http_throughput.py $(ARGS)
+
+reloads: $(VENV)/.test
+	@$(BIN)/python benchmarks/reloads.py $(ARGS)
 
 soak: $(VENV)/.test
 	@$(BIN)/python benchmarks/soak.py --minutes $(MINUTES) $(ARGS)

@@ -9,15 +9,25 @@ from collections.abc import Sequence
 
 from proxy.policy.values import Address
 
+_WHAT_TO_DO = {
+    errno.EADDRINUSE: "stop what listens there, or choose another address",
+    errno.EADDRNOTAVAIL: "choose an address of this machine",
+    errno.EACCES: "choose a port from 1024 on, or give CAP_NET_BIND_SERVICE",
+}
+
 
 def why_not_bound(error: Exception | None) -> str:
     """The system's own words for why an address cannot be listened on. Python 3.13 swallows those for an address that
     is none of this machine's, and gives no number."""
     if not isinstance(error, OSError):
         return str(error) if error is not None else "unknown"
-    if error.errno and error.errno > 0:
-        return os.strerror(error.errno)
-    return os.strerror(errno.EADDRNOTAVAIL) if "could not bind" in str(error) else str(error)
+    number = errno.EADDRNOTAVAIL if not error.errno and "could not bind" in str(error) else error.errno or 0
+    if number < 0:  # getaddrinfo's, all of them
+        return "the host name does not resolve: choose an address of this machine"
+    if number == 0:
+        return str(error)
+    hint = _WHAT_TO_DO.get(number)
+    return f"{os.strerror(number)}: {hint}" if hint else os.strerror(number)
 
 
 def has_no_such_family(error: OSError) -> bool:

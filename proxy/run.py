@@ -83,6 +83,8 @@ def main(policy_path: Path, workers: int = 1, grace: float = GRACE_SECONDS) -> i
     except AuditError as error:
         return _refuse(NO_START, str(error))
     try:
+        if sidecar.self_check != PASSED:
+            return _refuse(FAULT, f"{sidecar.self_check}: nothing is served; install Sekisho anew")
         if workers == 1:
             gc.collect()
             gc.freeze()  # or each full collection would hold up all lanes for a tenth of a second

@@ -212,7 +212,8 @@ class Supervisor:
     async def _bury(self, member: Member, code: int) -> None:
         """Ends with the last one, or has another one started in its place."""
         if self._code is None:
-            logger.error("worker %d has ended with %d", member.pid, code)
+            late = "" if self._all_up else " before all listened: nothing is served"
+            logger.error("worker %d has ended with %d%s", member.pid, code, late)
             self._sidecar.meter.internal_error("process")
             if not self._all_up:
                 self._end(code if code > 0 else FAULT)

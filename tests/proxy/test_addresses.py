@@ -12,9 +12,16 @@ from proxy.policy.values import Address
 @pytest.mark.parametrize(
     ("error", "why"),
     [
-        (OSError(errno.EADDRINUSE, "a text of Python's own"), "Address already in use"),
-        (OSError("could not bind on any address out of [('192.0.2.1', 1)]"), "Cannot assign requested address"),
-        (OSError(-2, "Name or service not known"), "[Errno -2] Name or service not known"),
+        (
+            OSError(errno.EADDRINUSE, "a text of Python's own"),
+            "Address already in use: stop what listens there, or choose another address",
+        ),
+        (
+            OSError("could not bind on any address out of [('192.0.2.1', 1)]"),
+            "Cannot assign requested address: choose an address of this machine",
+        ),
+        (OSError(-2, "Name or service not known"), "the host name does not resolve: choose an address of this machine"),
+        (OSError(errno.EMFILE, "Too many"), "Too many open files"),
         (ValueError("odd"), "odd"),
         (None, "unknown"),
     ],

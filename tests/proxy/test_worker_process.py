@@ -153,7 +153,7 @@ def test_why_it_cannot_start(sidecar, capsys, monkeypatch, case, tmp_path):
         parts = sidecar(lane)
         pairs = socket.socketpair(), socket.socketpair()
         if case != "port":
-            error = {"certificate": module.TlsFileError("ca.pem: no"), "fault": ValueError("5555555555554444")}[case]
+            error = {"certificate": module.TlsFileError("ca.pem", "no"), "fault": ValueError("5555555555554444")}[case]
             monkeypatch.setattr(module, "Host", lambda *_, **__: (_ for _ in ()).throw(error))
         code = work(parts, pairs[0][1], pairs[1][1])
         for sock in (sock for pair in pairs for sock in pair):
