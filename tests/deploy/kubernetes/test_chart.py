@@ -351,6 +351,8 @@ UNUSABLE = [
     ({}, POLICY.replace("admin:", "# admin:"), "admin: {listen: 0.0.0.0:9464}"),
     ({}, POLICY.replace("/var/lib/sekisho/", "var/"), "path: /var/lib/sekisho/audit.jsonl"),
     ({}, POLICY.replace("/etc/sekisho/keys/", "secrets/"), "/etc/sekisho/keys/fingerprint.key"),
+    ({}, POLICY[: POLICY.index("lanes:")], "no list of lanes"),
+    ({}, POLICY.replace("listen: 127.0.0.1:3100", "listen: 3100"), "no `listen: host:port`"),
     ({"networkPolicy": {"enabled": True, "written": "egress: []"}}, POLICY, "written is no NetworkPolicy"),
     ({"transparent": {"enabled": True, "image": "iptables:1"}}, POLICY, "no lane of the policy has upstream"),
 ]

@@ -25,12 +25,19 @@ could not run in the pod is refused here; `sekisho check` says everything else a
 {{- end -}}
 {{- $ports := list -}}
 {{- $transparent := 0 -}}
+{{- if not (kindIs "slice" $policy.lanes) -}}
+{{- fail "\n\nsekisho: the policy has no list of lanes: `sekisho check` says more\n" -}}
+{{- end -}}
 {{- range $policy.lanes -}}
-{{- if eq .upstream "transparent" -}}
-{{- $transparent = regexFind "[0-9]+$" .listen | int -}}
+{{- if not (and (kindIs "map" .) (regexMatch ":[0-9]+$" (toString .listen))) -}}
+{{- fail "\n\nsekisho: a lane of the policy has no `listen: host:port`: `sekisho check` says more\n" -}}
+{{- end -}}
+{{- $port := regexFind "[0-9]+$" .listen | int -}}
+{{- if eq (toString .upstream) "transparent" -}}
+{{- $transparent = $port -}}
 {{- end -}}
 {{- if not (regexMatch "^(127\\.|localhost|\\[::1\\])" .listen) -}}
-{{- $ports = append $ports (regexFind "[0-9]+$" .listen | int) -}}
+{{- $ports = append $ports $port -}}
 {{- end -}}
 {{- end -}}
 {{- if and .Values.transparent.enabled (not $transparent) -}}
