@@ -10,6 +10,7 @@ import socket
 import pytest
 
 from tests.deploy.kubernetes.kubelet import Pod, until
+from tests.deploy.kubernetes.test_chart import TRANSPARENT
 from tests.deploy.kubernetes.tools import KUSTOMIZE, POLICY, need, one
 from tests.e2e.authority import authority, client_context, pair
 from tests.published_numbers import PUBLISHED
@@ -118,6 +119,26 @@ def test_a_certificate_that_cert_manager_renews_is_served_without_a_restart(make
     assert pod.inside(served) == "first"
     pod.write("front", issued("second"), 0o400)
     until(lambda: pod.inside(served) == "second", "the renewed certificate")
+    assert gate.end() == 0
+
+
+def test_what_the_application_opens_is_redirected_by_the_init_container(make_pod, newest, tmp_path):
+    need("iptables")
+    values = {"example": {"enabled": True}, "keys": {"existingSecret": SECRET}}
+    pod = make_pod(newest.template(tmp_path, values | {"transparent": {"enabled": True, "image": "any"}}, TRANSPARENT))
+    iptables, shop = pod.spec["initContainers"][0], pod.spec["containers"][0]
+    code, told = pod.exec(iptables, *iptables["command"], *iptables["args"])
+    assert code == 0, told
+    gate = start(pod)
+    asked = (
+        "import urllib.error, urllib.request\n"
+        "try: urllib.request.urlopen('http://203.0.113.7/')\n"
+        "except urllib.error.HTTPError as error: print(error.code, error.read().decode())"
+    )
+    code, told = pod.exec(shop, "python", "-c", asked)
+    assert code == 0, told
+    assert told.startswith("403 ")
+    assert "unlisted-destination" in told
     assert gate.end() == 0
 
 
