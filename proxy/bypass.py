@@ -77,6 +77,7 @@ def routes(
 ) -> tuple[Bypass, ...]:
     """The connections that go around Sekisho, which runs as ``own_uid``. ``known``: some that are known not to, as
     ``inward`` has told of a former look."""
+    redirected = redirects(policy)
     spared = {own_uid, *policy.bypass.allowed_uids}
     here = {row.local for row in sockets.connections}
     to_us = inward(sockets, own_uid)
@@ -85,8 +86,8 @@ def routes(
         key = key_of(row)
         if row.uid in spared or not row.inode or key in to_us or key in known:
             continue
-        if row.state == "closing" and redirects(policy):
-            continue  # what Sekisho had accepted and has closed is listed on this side only
+        if redirected and (row.protocol == "udp" or row.state == "closing"):
+            continue  # the lane counts QUIC itself; what it had accepted and has closed is listed on this side only
         lane = sinks.lane(row.remote)
         if row.protocol == "udp":
             if row.remote.port == QUIC_PORT and not _is_local(row.remote.host):
@@ -101,7 +102,7 @@ def routes(
 def redirects(policy: Policy) -> bool:
     """Whether the kernel redirects connections to a lane. Such a one is told by its other end, which may be missing
     from a table that was read while it began or ended: only what is seen twice is sure."""
-    return any(lane.upstream.kind not in ("http", "https", "forward") for lane in policy.lanes)
+    return any(lane.upstream.kind == "transparent" for lane in policy.lanes)
 
 
 def inward(sockets: Sockets, own_uid: int) -> frozenset[Key]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.bypass import Bypass, Sinks, guarded, inward, routes
+from proxy.bypass import Bypass, Sinks, guarded, inward, redirects, routes
 from proxy.sockets import Connection, Endpoint, Sockets
 from tests.e2e.plane import policy
 
@@ -172,3 +172,27 @@ def test_what_is_known_from_a_former_look(rules):
     sinks = Sinks.of(rules(), NAMES)
     assert routes(rules(), sinks, Sockets((row,)), SEKISHO) == (Bypass("egress", "", row),)
     assert routes(rules(), sinks, Sockets((row,)), SEKISHO, inward(table(row), SEKISHO)) == ()
+
+
+TRANSPARENT = {
+    "name": "all",
+    "upstream": "transparent",
+    "listen": "127.0.0.1:15001",
+    "destinations": [{"hosts": ["api.example.com"], "role": "external"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("row", "found"),
+    [
+        pytest.param(tcp("93.184.216.34:443"), "direct", id="not redirected"),
+        pytest.param(tcp("93.184.216.34:443", state="closing"), None, id="redirected, and closed by Sekisho"),
+        pytest.param(tcp("93.184.216.99:443"), "egress", id="not redirected, to somewhere"),
+        pytest.param(udp("93.184.216.34:443"), None, id="over QUIC, which the lane counts"),
+    ],
+)
+def test_beside_a_transparent_lane(rules, row, found):
+    made = rules(TRANSPARENT)
+    assert redirects(made)
+    assert not redirects(rules())
+    assert [one.kind for one in routes(made, Sinks.of(made, NAMES), table(row), SEKISHO)] == ([found] if found else [])

@@ -158,6 +158,18 @@ def test_udp_counts_when_it_is_seen_twice(watch, meter, guard, seen):
     assert len(guard.kept) == 1
 
 
+def test_beside_a_transparent_lane_what_is_seen_twice_counts(watch, meter, guard, seen, tmp_path):
+    """A table that is read while a redirected connection begins or ends may have one side of it only."""
+    guard.policy = policy(
+        tmp_path,
+        {"name": "all", "upstream": "transparent", "unlisted": "external"},
+        LANES[0] | {"listen": "127.0.0.1:1"},
+    )
+    seen[:] = [to()]
+    assert looks(watch, meter) == []
+    assert looks(watch, meter) == [("app-logs", "direct", "1")]
+
+
 def test_a_lane_that_is_new_in_the_policy(watch, meter, guard, seen, tmp_path):
     seen.append(to("10.0.0.77:5000"))
     assert looks(watch, meter) == []

@@ -289,6 +289,12 @@ BYPASS = [
         {ENCRYPTED: "_x10 1x30", GAPS: "0+1x40"},
         {9: [], 11: [{"job": "sekisho", "lane": "egress", "reason": "encrypted"}], 30: []},
     ),
+    Case(
+        "SekishoBypassEncrypted",
+        "quic",
+        {ENCRYPTED.replace("encrypted", "quic"): "_x10 1x30"},
+        {9: [], 11: [{"job": "sekisho", "lane": "egress", "reason": "quic"}], 30: []},
+    ),
     Case("SekishoBypassEncrypted", "other-gaps", {GAPS: "0+1x40"}, {11: [], 30: []}),
     Case("SekishoBypassUnwatched", "stuck", {WATCHED: "0+60x20 1200x40"}, {24: [], 29: [ONE], 60: [ONE]}),
     Case("SekishoBypassUnwatched", "turned-off", {WATCHED: "0x60"}, {10: [], 60: []}),
