@@ -163,8 +163,10 @@ class Pod:
         """What a client of the pod is answered up to the end, over TLS with a name if one is given."""
 
         def ask() -> bytes:
-            with socket.create_connection((address, port), timeout=20) as plain:
-                connection = tls.wrap_socket(plain, server_hostname=name or None) if tls is not None else plain
+            connection: socket.socket = socket.create_connection((address, port), timeout=20)
+            if tls is not None:
+                connection = tls.wrap_socket(connection, server_hostname=name)
+            with connection:
                 if data:
                     connection.sendall(data)
                 got = b""
