@@ -16,6 +16,7 @@ from proxy.admin import LISTENING, PASSED
 from proxy.channel import Asker, answer
 from proxy.run import BAD_INPUT, FAULT, NO_START, build
 from proxy.worker_process import LOST, work
+from tests.e2e.authority import authority, client_context, pair
 from tests.e2e.origin import OK, exchange, origin, post, status_of
 from tests.sidecar import free_port, policy_document, write_policy
 
@@ -115,6 +116,36 @@ async def test_it_puts_in_force_the_policy_that_it_is_told_and_no_other(sidecar)
             assert await exchange(port, CARD) == OK
             assert "sekisho.yaml" in await asker.ask(told(parts.path), 5)
     assert kinds == ["retention", "policy", "retention", "last-word"]
+
+
+async def test_a_file_that_is_being_replaced_does_not_end_it(sidecar, tmp_path):
+    """Between the supervisor's look at a certificate and the worker's own its key may have become another one."""
+    public, _ = authority(tmp_path)
+    certificate, key = pair(tmp_path, "server")
+    context = client_context(public)
+
+    async def seen(port) -> bytes:
+        _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+        writer.close()
+        return writer.get_extra_info("ssl_object").getpeercert()["subject"][0][0][1]
+
+    parts = sidecar({**LANE, "tls": {"certificate_file": str(certificate), "key_file": str(key)}})
+    port = parts.guard.policy.lanes[0].listen.port
+    async with worker(parts, accept) as asker:
+        question = told(parts.path)
+        pair(tmp_path, "server", subject="rotated")
+        whole = key.read_bytes()
+        key.write_bytes(b"")
+        assert await asker.ask(question, 5) == ""
+        assert await seen(port) == "server"
+        key.write_bytes(whole)
+        assert await asker.ask(question, 5) == ""
+        assert await seen(port) == "rotated"
+        key.write_bytes(b"")
+        parts.path.write_text(json.dumps(json.loads(parts.path.read_text()) | {"mode": "monitor"}))
+        assert "holds no unencrypted PEM key" in await asker.ask(
+            told(parts.path), 5
+        )  # another policy is put in force whole or not at all
 
 
 async def test_a_policy_that_is_not_on_record_is_not_put_in_force(sidecar):
