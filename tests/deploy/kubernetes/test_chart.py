@@ -112,6 +112,18 @@ def test_what_is_rendered_fits_every_version_of_kubernetes(rendered, operator_sa
     assert len(KUBERNETES) == len(set(KUBERNETES)) == 3
 
 
+def test_the_schemas_notice(newest, operator_says, tmp_path):
+    manifests = newest.template(tmp_path, *VARIANTS["monitoring"])
+    pod(manifests)["initContainers"][0]["restartPolicies"] = "Always"
+    one(manifests, "Service")["spec"]["ports"][0]["port"] = "http"
+    one(manifests, "PodMonitor")["spec"]["podMetricsEndpoints"][0]["port"] = 9464
+    one(manifests, "PrometheusRule")["spec"]["groups"][0]["rules"][0]["for"] = "soon"
+    assert [line.split()[:2] for line in wrong(manifests)] == [
+        [version, kind] for kind in ("Service", "Deployment") for version in KUBERNETES
+    ]
+    assert [line.partition(":")[0] for line in operator_says(manifests)] == ["PodMonitor", "PrometheusRule"]
+
+
 def test_both_versions_of_helm_render_the_same(both):
     older, newer = both
     assert older == newer
