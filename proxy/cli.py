@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ import typer
 from proxy.commands import ca, deploy, doctor, records
 from proxy.keyfile import KeyFileError
 from proxy.policy.errors import PolicyError, Problem
-from proxy.terminal import BAD_INPUT, FAULT, ConfigOption, JsonOption, fail, leave, print_json, say, tell
+from proxy.terminal import BAD_INPUT, FAULT, OK, ConfigOption, JsonOption, fail, leave, print_json, say, tell
 
 if TYPE_CHECKING:
     from proxy.policy import Policy
@@ -89,9 +90,14 @@ def run(
     It is ready (/readyz of the admin server) once every lane listens and the inspector has found a synthetic card
     number. SIGTERM finishes what is under way and ends, a second one at once; SIGHUP reads the policy again.
     """
-    from proxy.run import main as start  # noqa: PLC0415 - loads the host
+    # Until it listens there is nothing to finish. As a container's first process it would not hear SIGTERM otherwise.
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(OK))
+    try:
+        from proxy.run import main as start  # noqa: PLC0415 - loads the host
 
-    leave(lambda: start(config, workers, grace))
+        leave(lambda: start(config, workers, grace))
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @app.command()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import types
@@ -269,3 +271,14 @@ def test_a_file_name_that_the_terminal_cannot_show(policy):
             check=False,
         )
         assert done.returncode == 0, done.stderr
+
+
+def test_sigterm_before_it_listens_ends_it_as_later(tmp_path):
+    """The first process of a container ignores signals without a handler. A policy that is a pipe holds up the start."""
+    os.mkfifo(tmp_path / "policy")
+    command = [sys.executable, "-m", "proxy", "run", "-c", str(tmp_path / "policy")]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        with (tmp_path / "policy").open("wb"):  # opens when the other end does
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0
+        assert process.stderr.read() == b""

@@ -228,9 +228,9 @@ class Running:
             time.sleep(0.02)
         raise AssertionError((self.base / "output").read_text())
 
-    def post(self, body: bytes) -> int:
+    def post(self, body: bytes, path: str = "/push") -> int:
         request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}/push", body, {"Content-Type": "application/json"}
+            f"http://127.0.0.1:{self.port}{path}", body, {"Content-Type": "application/json"}
         )
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:
@@ -260,16 +260,16 @@ class Running:
         )
 
 
-def slow_upstream(port: int, began: threading.Event) -> None:
-    """Answers one request 204 at once, each later one after a second."""
+def slow_upstream(port: int, slow: threading.Event) -> None:
+    """Answers 204, and sets ``slow`` when ``/slow`` has come, which it answers after a second."""
     import http.server
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
-            if began.is_set():
+            if self.path == "/slow":
+                slow.set()
                 time.sleep(1)
-            began.set()
             self.send_response(204)
             self.end_headers()
 
@@ -295,8 +295,8 @@ def prove_running(image: Image, base: Path, arguments: tuple[str, ...]) -> None:
         assert lines["Uid"].split() == [str(sidecar.uid)] * 4
         assert lines["NoNewPrivs"] == "1"
         assert lines["NSpid"].split()[-1] == "1"
-        began = threading.Event()
-        slow_upstream(sidecar.upstream, began)
+        arrived = threading.Event()
+        slow_upstream(sidecar.upstream, arrived)
         say(f"        ready after {ready:.1f} s as process 1, uid {sidecar.uid}, no capability, no new privileges")
         clean = sidecar.post(b'{"message":"order 1 paid"}')
         blocked = sidecar.post(b'{"card_number":"' + CARD.encode() + b'"}')
@@ -314,9 +314,9 @@ def prove_running(image: Image, base: Path, arguments: tuple[str, ...]) -> None:
             assert touched.returncode != 0, path
         say("        /etc, /opt, /tmp and /dev cannot be written to")
         answers: list[int] = []
-        under_way = threading.Thread(target=lambda: answers.append(sidecar.post(b'{"message":"under way"}')))
+        under_way = threading.Thread(target=lambda: answers.append(sidecar.post(b'{"message":"under way"}', "/slow")))
         under_way.start()
-        time.sleep(0.3)
+        assert arrived.wait(30)
         number = signal.Signals[image.stage.last("STOPSIGNAL").text]
         os.kill(sidecar.pid(), number)
         asked = time.monotonic()

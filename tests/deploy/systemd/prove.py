@@ -77,7 +77,9 @@ CARD = b'{"card_number": "4111' + b"1111" * 3 + b'"}'
 class Upstream(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         self.rfile.read(int(self.headers["Content-Length"]))
-        time.sleep(1 if self.path == "/slow" else 0)
+        if self.path == "/slow":
+            print("arrived", flush=True)
+            time.sleep(1)
         self.send_response(204)
         self.end_headers()
     def log_message(self, *_):
@@ -254,7 +256,8 @@ def prove(machine: Machine) -> None:
 
 def stop(machine: Machine) -> None:
     under_way = machine.traffic("slow")
-    time.sleep(0.5)
+    assert under_way.stdout is not None
+    assert under_way.stdout.readline() == "arrived\n"
     with timed("systemctl stop, with a request under way"):
         machine.do("systemctl", "stop", "sekisho")
     said = under_way.communicate(timeout=30)[0].strip()

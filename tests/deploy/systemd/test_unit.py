@@ -49,7 +49,7 @@ def test_its_exposure_is_low():
 
 def test_the_drain_ends_before_systemd_ends_it():
     killed_after = GRACE_SECONDS + 5  # the supervisor's own patience with its workers
-    assert f"GRACE_SECONDS + {killed_after - GRACE_SECONDS:.0f}" in Path(supervisor.__file__).read_text()
+    assert f".grace + {killed_after - GRACE_SECONDS:.0f}" in Path(supervisor.__file__).read_text()
     assert float(setting("TimeoutStopSec")) > killed_after
 
 
