@@ -32,7 +32,7 @@ def policy(tmp_path, monkeypatch):
     key = tmp_path / "k"
     key.write_text("k" * 40)
     key.chmod(0o600)
-    authority(tmp_path)[1].rename(tmp_path / "ca")
+    authority(tmp_path, days=400)[1].rename(tmp_path / "ca")
 
     def write(*lines: str, lane: str = "") -> str:
         text = f"""\

@@ -58,6 +58,7 @@ def test_check_for_machines(run, policy):
         "mode": "monitor",
         "on_violation": "block",
         "on_gap": "block",
+        "percent": 0,
     }
     assert made["warnings"] == [
         {"line": 7, "column": 7, "why": "mode is monitor: card data is recorded and passes", "hint": "enforce stops it"}
@@ -143,7 +144,7 @@ def test_run_hands_over_the_policy_and_its_exit_code(run, stand_in):
     stand_in("proxy.run", lambda *arguments: asked.append(arguments) or 3)
     assert run("run") == (3, "", "")
     assert run("run", "-c", "p.yaml", "--workers", "2")[0] == 3
-    assert asked == [(Path("sekisho.yaml"), 1), (Path("p.yaml"), 2)]
+    assert asked == [(Path("sekisho.yaml"), 1, 10.0), (Path("p.yaml"), 2, 10.0)]
 
 
 def test_demo_hands_over_its_mode_and_exit_code(run, stand_in):
