@@ -127,6 +127,11 @@ class TransparentLayer(Layer):
         opaque = Opaque(gap, peer_of(self.context), host, port, bytes(self._begun))
         yield OpaqueConnectionHook(opaque)
         if opaque.passed:
+            error = yield commands.OpenConnection(self.context.server)
+            if error:
+                self.seat.upstream_failed("upstream-unreachable", error)
+                yield from self._end()
+                return
             self.seat.duplex = True
             yield from self._begin(RelayLayer(self.context, self.seat, opaque))
             return

@@ -85,6 +85,18 @@ def test_the_application_is_inspected(enforcing, name, at, source):
     assert seen.data.endswith(CLEAN)
 
 
+def test_http2_in_the_clear_to_a_server_that_does_not_speak_it(enforcing):
+    """The first connection finds that out, and the next carries the message."""
+    before = len(enforcing.world.seen)
+    version = "--http2-prior-knowledge"
+    assert enforcing.curl(version, "http://logs.example/two", "-d", CLEAN.decode()) == "ok\n200"
+    assert enforcing.curl(version, "http://logs.example/card", "-d", CARD.decode()).endswith("\n403")
+    assert enforcing.curl(version, "http://evil.example/", "-H", "Host: logs.example").endswith("\n403")
+    seen = enforcing.world.seen[before:]
+    assert {one.at for one in seen} == {(LOGS4, 80)}
+    assert seen[-1].data.startswith(b"POST /two HTTP/1.1\r\n")
+
+
 def test_the_users_own_connections_are_redirected_by_their_user_alone(enforcing):
     """Whoever runs as the sidecar's user is not redirected: nobody else may."""
     before, counted = len(enforcing.world.seen), enforcing.counted("sekisho_messages_total")

@@ -424,6 +424,19 @@ async def test_a_relay_is_not_a_way_around_a_full_client(lane, inspector):
 async def test_a_relay_to_nowhere_ends(lane, inspector, free_port):
     async with plane(guarded(lane(free_port(), "monitor"), inspector)) as running:
         assert await exchange(running.port(), BINARY, close=True) == b""
+        assert running.meter.named("upstream_error") == [("lane", "refused")]
+
+
+@pytest.mark.parametrize(
+    "name", ["a" * 63 + "." + "b" * 63 + ".example", "under_score.example", "4111111111111111.example"]
+)
+async def test_odd_server_names_get_a_certificate_and_their_rules(lane, inspector, tmp_path, name):
+    """What is inside is refused, for nothing lists them; a number in one is found before a connection carries it out."""
+    async with origin() as server, plane(guarded(lane(server.port), inspector)) as running:
+        trust = trusting(tmp_path)
+        trust.check_hostname = False
+        assert status_of(await over_tls(running, trust, name=name)) == 403
+        assert server.connections == 0
 
 
 # What fails.
