@@ -1,8 +1,8 @@
 """The watch for what goes around Sekisho: looks through the socket table again and again, counts and records.
 
 Two threads of its own, away from the event loop: one looks, the other keeps the addresses of the lanes' upstreams, for
-a resolver that does not answer must not hold up the looking. A look takes a millisecond in a pod; where there are very
-many sockets it is done so much less often that it takes two percent of one processor.
+a resolver that does not answer must not hold up the looking. A look takes some milliseconds in a pod; where there are
+very many sockets it is done so much less often that it takes two percent of one processor.
 """
 
 from __future__ import annotations
