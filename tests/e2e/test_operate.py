@@ -215,3 +215,18 @@ def test_a_start_that_fails_leaves_room_for_the_next(outcomes, start_sidecar):
     assert outcomes["the second lane's port"][0] == NO_START
     sidecar = start_sidecar([{"name": "logs", "upstream": f"http://127.0.0.1:{free_port()}", "role": "logging"}])
     assert json.loads(sidecar.admin("/readyz"))["lanes"] == {"logs": "listening"}
+
+
+def test_reloads_and_an_end_under_load_lose_nothing():
+    """Two workers, a few reloads by signal and one as Kubernetes does it, SIGTERM: `make reloads` does it at length."""
+    arguments = ["--reloads", "10", "--ends", "1", "--workers", "2", "--seconds", "0.5"]
+    ran = subprocess.run(
+        [sys.executable, "benchmarks/reloads.py", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        timeout=110,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert ran.stdout.endswith("nothing was lost\n")

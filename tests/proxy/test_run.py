@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import http.client
 import json
 import signal
 import socket
@@ -196,6 +197,56 @@ def test_a_self_check_that_fails_is_not_ready(tmp_path, monkeypatch):
         assert sidecar.self_check == "the inspector did not find a synthetic card number"
     finally:
         sidecar.audit.close()
+
+
+def test_what_is_read_at_start_only_is_told_when_it_changes(tmp_path):
+    """And is watched, as everything is that the policy names; a file that was only written again is the same."""
+    (tmp_path / "own.yaml").write_text("recognizers: []\n")
+    document = policy_document(tmp_path, [LANE], recognizers=["own.yaml"])
+    sidecar = build(write_policy(tmp_path, document))
+    try:
+        rules = sidecar.guard.policy
+        assert run.watched(sidecar) == (
+            tmp_path / "sekisho.yaml",
+            tmp_path / "secrets" / "fingerprint.key",
+            tmp_path / "own.yaml",
+        )
+        for path in run.watched(sidecar)[1:]:
+            before = path.read_bytes()
+            path.write_bytes(before)
+            run.check_fixed(sidecar, rules)
+            path.write_bytes(before + b"# more")
+            with pytest.raises(
+                BadInput, match=rf"{path.name} changed, and is read at start only: put it back, or restart"
+            ):
+                run.check_fixed(sidecar, rules)
+            path.write_bytes(before)
+    finally:
+        sidecar.audit.close()
+
+
+def test_a_second_signal_ends_at_once(start_sidecar, server):
+    sidecar = start_sidecar(
+        [{"name": "logs", "upstream": f"http://127.0.0.1:{server.server_port}", "role": "logging"}],
+        arguments=("--grace", "600"),
+    )
+    asking = threading.Thread(target=lambda: answers.append(cut(sidecar)))
+    answers = []
+    asking.start()
+    assert server.begun.wait(10)
+    sidecar.process.send_signal(signal.SIGTERM)
+    wait_for(lambda: b"stopping: requests under way have 600 s" in sidecar.output())
+    assert sidecar.stop() == OK
+    asking.join()
+    assert answers == ["cut"]
+
+
+def cut(sidecar):
+    """What becomes of a request that takes five seconds."""
+    try:
+        return send(sidecar, "/500")
+    except (urllib.error.URLError, ConnectionError, http.client.HTTPException):
+        return "cut"
 
 
 def test_bad_recognizers(tmp_path):
