@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.browser import CHROMIUM, FLAGS
 from tests.e2e.pod import (
     APP,
     EVIL4,
@@ -131,6 +132,17 @@ def test_tls_is_looked_into_for_python(enforcing):
     trust = ssl.create_default_context(cafile=str(enforcing.authority))
     assert status(enforcing.say(LOGS4, 443, request("logs.example", CLEAN), tls=trust, name="logs.example")) == 200
     assert status(enforcing.say(LOGS4, 443, request("logs.example", CARD), tls=trust, name="logs.example")) == 403
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is missing: apt-get install chromium")
+def test_tls_is_looked_into_for_chromium(enforcing, tmp_path):
+    """It pretends an Encrypted ClientHello to every server (GREASE), and is not bothered when nobody reads it."""
+    before = len(enforcing.world.seen)
+    flags = (*FLAGS, "--ignore-certificate-errors", f"--user-data-dir={tmp_path}", "--dump-dom")
+    page = enforcing.here.run(str(CHROMIUM), *flags, "https://logs.example/page")
+    assert ">ok</pre>" in page
+    assert any(seen.data.startswith(b"GET /page ") for seen in enforcing.world.seen[before:])
+    assert [row for row in enforcing.gaps() if row[0] == "ech"] == []
 
 
 def test_an_address_must_bear_out_the_server_name(enforcing):
