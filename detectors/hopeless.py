@@ -24,6 +24,8 @@ _BETWEEN = b" ._+-"
 _REACH = 32
 _MOST = 64
 """Bytes looked at on either side of a hit for the ends of its digits."""
+_LONGEST = 19
+"""Digits of a card number."""
 _NAMED_WITHIN = 80
 """Characters before a value in which recognizers look for its name."""
 _WIDEST = 4
@@ -69,10 +71,12 @@ def hopeless(
             budget.check_time()
         if end <= 0:
             continue
-        if end in groups or not _alone(data, end):
+        vain = None if end in groups else _alone(data, end)
+        if vain is None:
             looks += 1
-            if looks > _LOOKS or not _apart(data, end):
-                continue
+            vain = looks <= _LOOKS and _apart(data, end)
+        if not vain:
+            continue
         if nameless or not _named(data, label, end):
             found.append(end)
     return frozenset(found)
@@ -112,19 +116,20 @@ def quiet(hits: Hits, found: Prospects) -> bool:
     )
 
 
-def _alone(data: bytes, end: int) -> bool:
-    """Whether the digits at ``end`` stand by themselves and are no card number."""
+def _alone(data: bytes, end: int) -> bool | None:
+    """Whether the digits at ``end`` are no card number; ``None`` where that cannot be told of them alone."""
     low, high = max(0, end - _MOST), end + _MOST
     before, after = data[low:end], data[end:high]
     left, right = before.rstrip(_DIGITS), after.lstrip(_DIGITS)
     if (not left and low) or (not right and high < len(data)):
-        return False
+        return None
     further, behind = left[-_REACH:].rstrip(_BETWEEN), right[:_REACH].lstrip(_BETWEEN)
     if further[-1:].isdigit() or behind[:1].isdigit() or (right and right[0] in _TRACK):
-        return False
+        return None
     if (not further and len(left) >= _REACH) or (not behind and len(right) >= _REACH):
-        return False
-    return impossible(before[len(left) :] + after[: len(after) - len(right)])
+        return None
+    digits = before[len(left) :] + after[: len(after) - len(right)]
+    return impossible(digits) or (None if len(digits) > _LONGEST else False)
 
 
 def _apart(data: bytes, end: int) -> bool:

@@ -270,8 +270,10 @@ class Walk:
         escaped_too(free, view.data)
         parts: list[tuple[int, int]] = []
         for kind, decoder in TRANSFORMS:
+            if kind not in free:
+                continue
             decoded = Cover(parts)
-            if asked := [end for end in free.get(kind, ()) if end not in decoded]:
+            if asked := [end for end in free[kind] if end not in decoded]:
                 for start, end in self._children(view, decoder(view.data, self._ask(view, asked))):
                     self._purse.check_time()
                     parts += [(start, end)] if end - start < len(view.data) else []
