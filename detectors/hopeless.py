@@ -35,7 +35,9 @@ _FAR = 192
 _USUAL = " ._+-"
 _TRACK_BEGINS = re.compile(rb"[0-9][=D^d]")
 _LOOKS = 2000
-"""Hits in groups that are looked into. A text with more of them is read by the recognizers."""
+_LOOK_EACH = 2048
+"""Hits in groups that are looked into: so many, and one more for each so many bytes. A text with more of them is read
+by the recognizers."""
 _NAMES = Compiled(
     [
         (
@@ -65,7 +67,7 @@ def hopeless(
     has a card's name that stands elsewhere. ``label`` stands before the data. ``groups``: those at which a number may
     stand in the groups of a card, with anything between. ``nameless``: there is no card's name in the data."""
     found: list[int] = []
-    looks = 0
+    looks = _LOOKS + len(data) // _LOOK_EACH
     for n, end in enumerate(ends):
         if not n & 1023:
             budget.check_time()
@@ -73,8 +75,8 @@ def hopeless(
             continue
         vain = None if end in groups else _alone(data, end)
         if vain is None:
-            looks += 1
-            vain = looks <= _LOOKS and _apart(data, end)
+            looks -= 1
+            vain = looks >= 0 and _apart(data, end)
         if not vain:
             continue
         if nameless or not _named(data, label, end):

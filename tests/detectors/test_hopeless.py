@@ -86,6 +86,15 @@ def test_a_hundred_thousand_hits_stop_at_the_limit():
         hopeless(b"4901234567890 x " * 4, b"", [13] * 5000, Plenty(checks=2))
 
 
+def test_prices_in_a_large_text_are_looked_into_all_the_same():
+    line = b'{"prices": [5002, 9767, 1152, 5005], "n": "' + b"x" * 2048 + b'"}\n'
+    data = line * 2100
+    hits = SIEVE.scan(data)
+    ends = hits.digits(0)
+    assert len(ends) == 2100
+    assert hopeless(data, b"", ends, Plenty(), hits.grouped(0)) == set(ends)
+
+
 DIGIT = st.sampled_from("0123456789")
 NUMBERS = st.one_of(
     st.text(DIGIT, min_size=1, max_size=26),
