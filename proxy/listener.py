@@ -47,6 +47,8 @@ _NO_SYN = b"".join(
     )
 )
 """A filter (classic BPF, socket(7)) under which nobody can begin to connect; clients try again after a second."""
+LINGER_SECONDS = 1.0
+"""How long a client that is turned down has to read why: a close would reset what it has not read (RFC 9112 9.6)."""
 MOST_COUNTING = 16
 """Datagrams that are being counted and recorded at a time."""
 
@@ -190,8 +192,7 @@ class LaneInstance(AsyncioServerInstance[LaneMode]):
         transparent = self.mode.upstream == "transparent"
         if transparent and (word := seat.follow(writer.get_extra_info("socket"))):
             seat.refused(word)
-            writer.write(answer(word))
-            writer.close()
+            await turn_down(reader, writer, word)
             return
         handler = LaneConnectionHandler(ctx.master, reader, writer, places.snapshot, self.mode, seat, places.hooks)
         context = handler.layer.context
@@ -215,3 +216,14 @@ def turn_away(listening: socket.socket) -> None:
     program = struct.pack("HP", len(_NO_SYN) // 8, ctypes.addressof(steps))
     with suppress(OSError):
         listening.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
+
+
+async def turn_down(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, word: str) -> None:
+    """Answers with a row of ``proxy.refusals.REFUSALS`` and ends the connection once the client has."""
+    with suppress(OSError, TimeoutError):
+        writer.write(answer(word))
+        writer.write_eof()
+        async with asyncio.timeout(LINGER_SECONDS):
+            while await reader.read(65536):
+                pass
+    writer.close()

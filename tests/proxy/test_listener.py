@@ -166,7 +166,7 @@ async def test_what_would_come_back_is_refused(tmp_path, monkeypatch, host, mode
     """Also in monitor mode, which refuses nothing else: it would come back until no descriptors are left."""
     async with plane(ScriptedGuard(policy(tmp_path, TRANSPARENT, mode=mode))) as running:
         monkeypatch.setattr(seat, "original_destination", lambda _: (host, running.port()))
-        assert b"local-destination" in await running.ask(b"", close=True)
+        assert b"local-destination" in await running.ask(get("/"), close=True)
         assert running.meter.named("refused") == [("lane", "local-destination")]
 
 
@@ -185,3 +185,12 @@ async def test_this_machine_is_reached_where_it_is_listed(tmp_path, monkeypatch,
         monkeypatch.setattr(seat, "original_destination", lambda _: ("127.0.0.1", server.port))
         async with plane(ScriptedGuard(rules)) as running:
             assert answer in await running.ask(get("/"))
+
+
+async def test_a_client_that_is_turned_down_and_stays_is_let_go(tmp_path, monkeypatch):
+    monkeypatch.setattr(listener, "LINGER_SECONDS", 0.05)
+    async with plane(ScriptedGuard(policy(tmp_path, TRANSPARENT))) as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port())
+        assert b"not-redirected" in await read_response(reader, close=True)
+        await until(lambda: [int(change) for _, change in running.meter.named("connections")] == [1, -1])
+        writer.close()
