@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import threading
 
@@ -194,3 +195,30 @@ async def test_a_client_that_is_turned_down_and_stays_is_let_go(tmp_path, monkey
         assert b"not-redirected" in await read_response(reader, close=True)
         await until(lambda: [int(change) for _, change in running.meter.named("connections")] == [1, -1])
         writer.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "starts"),
+    [
+        (OSError(errno.EADDRNOTAVAIL, "x"), True),
+        (OSError(errno.EAFNOSUPPORT, "x"), True),
+        (OSError(errno.EADDRINUSE, "x"), False),
+    ],
+)
+async def test_a_machine_without_ipv6_has_half_of_the_lane(tmp_path, monkeypatch, error, starts):
+    start_server = asyncio.start_server
+
+    async def only_ipv4(serve, host, *arguments, **options):
+        if host == "::1":
+            raise error
+        return await start_server(serve, host, *arguments, **options)
+
+    monkeypatch.setattr(asyncio, "start_server", only_ipv4)
+    host = Host(ScriptedGuard(policy(tmp_path, TRANSPARENT)), RecordingMeter())
+    if starts:
+        await host.start()
+        assert host.listening() == {"lane": True}
+    else:
+        with pytest.raises(StartError):
+            await host.start()
+    await host.drain(0)

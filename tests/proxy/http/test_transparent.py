@@ -227,6 +227,19 @@ async def test_a_client_that_turns_away_is_counted(lane, inspector, tmp_path):
         assert server.connections == 0
 
 
+async def test_a_number_in_a_server_name_is_in_no_record(lane, inspector, tmp_path):
+    name = f"a{PAN}.example"
+    async with origin() as server, plane(guarded(lane(server.port), inspector)) as running:
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await over_tls(running, trusting(tmp_path, "test authority"), name=name)
+        await until(lambda: gaps(running))
+        assert status_of(await over_tls(running, trusting(tmp_path), name=name)) == 403
+        events = running.guard._ledger._audit.events
+        assert [event["gaps"][0]["reason"] for event in events] == ["pinned", "unlisted-destination"]
+        assert PAN not in str(events)
+        assert server.connections == 0
+
+
 @pytest.mark.parametrize("row", [{"mode": "monitor"}, {"on_gap": "report"}], ids=["monitor", "gaps-pass"])
 async def test_where_gaps_pass_a_client_that_has_turned_away_is_let_through(lane, inspector, tmp_path, row):
     async with origin(tls=server_context(tmp_path, NAME)) as server:
