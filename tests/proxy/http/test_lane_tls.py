@@ -100,6 +100,7 @@ async def test_http2_with_the_client_asks_nothing_of_a_cleartext_upstream(tmp_pa
         call = ["-H", "content-type: application/grpc", "-H", "te: trailers", "-d", ""]
         await curl("curl", "-q", "-sS", "--http2", "--cacert", str(public), *call, url)
     server.close()
+    await server.wait_closed()
     assert heard == [b"GET /a HTTP/1.1\r\n", b"GET /a HTTP/1.1\r\n", b"PRI * HTTP/2.0\r\n"]
 
 
@@ -484,6 +485,7 @@ async def test_drain_lets_a_request_finish_inside_tls(tmp_path):
         assert (await answer).endswith(b"ok")
         await draining
     server.close()
+    await server.wait_closed()
 
 
 async def test_a_meter_that_fails_keeps_no_certificate_out(tmp_path, monkeypatch):

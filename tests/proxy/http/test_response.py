@@ -157,6 +157,7 @@ async def test_an_upstream_that_answers_before_the_upload_is_over(tmp_path):
             assert await read_response(reader) == early
         writer.close()
     server.close()
+    await server.wait_closed()
 
 
 async def test_a_failing_check_of_the_answer(tmp_path):
