@@ -90,7 +90,7 @@ def sniff(data: bytes) -> str:
         return codec
     if data.startswith(_EBCDIC_XML):
         return "cp037"
-    if iso2022jp.ESCAPE.search(data):
+    if iso2022jp.escapes(data):
         return "iso2022_jp"
     return "" if data.isascii() or b"\0" in data or _is(data, "utf-8") else _japanese(data)
 
@@ -181,7 +181,7 @@ def _as_well(data: bytes, codec: str, ask: Ask) -> Iterator[Peel | Gap]:
     """What else bytes may be that have been read as ``codec``: an ASCII-like charset, or ``""`` for UTF-8."""
     if codec in wide.CODECS or codec.startswith("iso2022_jp") or (codec and not _reads_as_utf8(_ALL_ASCII, codec)):
         return
-    if iso2022jp.ESCAPE.search(data):
+    if iso2022jp.escapes(data):
         yield from iso2022jp.peel_islands(data, ask)
     if data.isascii():
         return

@@ -62,6 +62,11 @@ class Moded:
         return self.modes[bisect_right(self.switches, offset) - 1]
 
 
+def escapes(data: bytes) -> bool:
+    """Whether there is an escape sequence in the data."""
+    return b"\x1b" in data and ESCAPE.search(data) is not None
+
+
 def _double(weaver: Weaver, data: bytes, end: int, start: int, three: bytes) -> None:
     """Text in JIS X 0208 or 0212: pairs of seven-bit bytes, as EUC-JP without its high bits."""
     for run in _RUNS.finditer(data, start, end):
@@ -121,7 +126,7 @@ def _read(data: bytes, switch: re.Pattern[bytes], ask: Ask) -> Peel:
 def peel(data: bytes, ask: Ask) -> Iterator[Peel | Gap]:
     """The whole view as UTF-8, where it has an escape sequence. Where a line ends outside ASCII, readers differ: for
     browsers the character set stays, for others ASCII begins again. Then there are two children, one for each."""
-    if ESCAPE.search(data):
+    if escapes(data):
         yield _read(data, ESCAPE, ask)
     if _OPEN_LINE.search(data):
         yield _read(data, _SWITCH_OR_LINE_END, ask)
