@@ -264,7 +264,8 @@ class Walk:
             claimed += spans if structure is not lines.peel else ()  # text still, and read as such with what is around
             self._beside(view, structure, before, wanted if structure is lines.peel else None)
         taken = Cover(claimed)
-        across = {"markup", *(("html",) if b"&#" in view.data else ())}  # what a structure takes for its own marks
+        references = "html" in by_kind and b"&#" in view.data
+        across = {"markup", "html"} if references else {"markup"}  # what a structure takes for its own marks
         free = {kind: [end for end in ends if kind in across or end not in taken] for kind, ends in by_kind.items()}
         free[RECOGNIZE] = [end for end in free.get(RECOGNIZE, ()) if end not in told.hopeless]
         escaped_too(free, view.data)
