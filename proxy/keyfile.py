@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import stat
@@ -39,6 +40,17 @@ def read_key(path: Path) -> bytes:
     if len(key) < MIN_BYTES:
         raise KeyFileError(path, f"the key has {len(key)} bytes, {MIN_BYTES} are the least", _make(path))
     return key
+
+
+def regular(path: str, flags: int) -> int:
+    """An opener (see ``open``) for files that must not keep anybody waiting: a named pipe or a device in their place
+    is an ``OSError``."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    mode = os.fstat(descriptor).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # of a directory ``open`` itself says so
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "Not a regular file")
+    return descriptor
 
 
 def others(owner: int, reader: int) -> int:

@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from proxy.keyfile import KeyFileError, read_private
+from proxy.keyfile import KeyFileError, read_private, regular
 
 MOST_BYTES = 1024 * 1024
 _KEY = re.compile(rb"-----BEGIN ([A-Z ]*PRIVATE KEY)-----.*?-----END \1-----", re.DOTALL)
@@ -40,7 +40,8 @@ class Pair:
 def read_certificates(path: Path) -> tuple[x509.Certificate, ...]:
     """Every certificate of a file, in its order: at least one. Raises ``TlsFileError``."""
     try:
-        return certificates_in(path.read_bytes(), path)
+        with open(path, "rb", opener=regular) as file:
+            return certificates_in(file.read(), path)
     except OSError as error:
         raise TlsFileError(path, error.strerror or type(error).__name__) from None
 

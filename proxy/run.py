@@ -25,7 +25,7 @@ from proxy.bypass_watch import Watch
 from proxy.guard import Guard
 from proxy.host import Host, StartError
 from proxy.http.tls import TlsFileError
-from proxy.keyfile import KeyFileError, read_key
+from proxy.keyfile import KeyFileError, read_key, regular
 from proxy.metrics import PrometheusMeter
 from proxy.metrics_sum import Counts, counted
 from proxy.notify import READY, STOPPING, notify
@@ -247,7 +247,8 @@ def held(paths: Iterable[Path]) -> dict[Path, str]:
     found = {}
     for path in paths:
         try:
-            found[path] = hashlib.sha256(path.read_bytes()).hexdigest()
+            with open(path, "rb", opener=regular) as file:
+                found[path] = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError:
             found[path] = ""
     return found

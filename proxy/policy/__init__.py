@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from proxy.keyfile import read_key
+from proxy.keyfile import read_key, regular
 from proxy.policy.errors import START, PolicyError, Problem
 from proxy.policy.explain import problems
 from proxy.policy.files import unusable_files
@@ -34,9 +34,10 @@ __all__ = [
 
 
 def read_policy(path: Path) -> bytes:
-    """What the policy file holds. Raises ``PolicyError``."""
+    """What the policy file holds. Raises ``PolicyError``. Only under /dev (``/dev/stdin``, ``<(…)``) may it be a pipe:
+    elsewhere nobody may ever write to it, and a reload would stand still."""
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=None if path.is_relative_to("/dev") else regular) as file:
             return file.read(MAX_BYTES + 1)
     except OSError as error:
         why = f"the policy cannot be read: {error.strerror or type(error).__name__}"

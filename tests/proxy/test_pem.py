@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
@@ -55,6 +57,12 @@ def test_files_that_are_not_there(tmp_path):
         read_certificates(tmp_path / "a.pem")
     with pytest.raises(TlsFileError, match="the key file does not exist"):
         read_keys(tmp_path / "a.pem", "key")
+
+
+def test_a_named_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.pem")
+    with pytest.raises(TlsFileError, match="Not a regular file"):
+        read_certificates(tmp_path / "a.pem")
 
 
 def test_a_key_under_a_password(tmp_path):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from proxy.policy import PolicyError, load, read_key, schema
+from proxy.policy import PolicyError, load, read_key, read_policy, schema
 from proxy.policy.errors import Mark
 from proxy.policy.model import Policy
 
@@ -244,6 +245,7 @@ def test_a_pasted_number_is_never_shown(write, text):
     [
         (lambda path: None, "the policy cannot be read: No such file or directory"),
         (lambda path: path.mkdir(), "the policy cannot be read: Is a directory"),
+        (os.mkfifo, "the policy cannot be read: Not a regular file"),
         (lambda path: path.write_bytes(b""), "the file is empty"),
         (lambda path: path.write_bytes(b"just text"), 'the file must be a mapping, not "just text"'),
         (lambda path: path.write_bytes(b"- a\n"), "the file must be a mapping, not a list"),
@@ -255,6 +257,17 @@ def test_what_is_no_policy_file(tmp_path, make, why):
     path = tmp_path / "p.yaml"
     make(path)
     assert problems(path) == [(1, 1, why)]
+
+
+def test_a_policy_from_standard_input():
+    """``sekisho check /dev/stdin``, ``<(envsubst < sekisho.yaml)``: a pipe that somebody is writing to."""
+    reading, writing = os.pipe()
+    os.write(writing, b"version: 1\n")
+    os.close(writing)
+    try:
+        assert read_policy(Path(f"/dev/fd/{reading}")) == b"version: 1\n"
+    finally:
+        os.close(reading)
 
 
 def nodes(value: Any):

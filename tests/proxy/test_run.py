@@ -3,6 +3,7 @@ from __future__ import annotations
 import gc
 import http.client
 import json
+import os
 import signal
 import socket
 import threading
@@ -220,6 +221,11 @@ def test_what_is_read_at_start_only_is_told_when_it_changes(tmp_path):
                 BadInput, match=rf"{path.name} changed, and is read at start only: put it back, or restart"
             ):
                 run.check_fixed(sidecar, rules)
+            path.unlink()
+            os.mkfifo(path)
+            with pytest.raises(BadInput, match=rf"{path.name} changed"):
+                run.check_fixed(sidecar, rules)
+            path.unlink()
             path.write_bytes(before)
     finally:
         sidecar.audit.close()
