@@ -35,6 +35,7 @@ from detectors.model import Limits
 from proxy.http import marks
 from proxy.http.one import Bounds
 from proxy.http.upgrade import is_websocket
+from proxy.message import Direction
 from proxy.refusals import MEDIA_TYPE, REFUSALS, problem, reason_phrase
 
 
@@ -69,6 +70,12 @@ class Seat(Bounds, Protocol):
 
     def distinguishes(self, name: str) -> bool:
         """Whether ``name`` would be judged by other rules than the address."""
+
+    def lets_gaps_pass(self, host: str) -> bool:
+        """Whether what nobody can read may pass to or from ``host``, a share of it at least."""
+
+    def unread(self, direction: Direction, reason: str, size: int) -> None:
+        """Counts bytes of a gap that pass."""
 
     def body_limit(self, host: str) -> int:
         """Most body bytes that are kept for one message to ``host``."""

@@ -21,9 +21,9 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseTrailers,
 )
 from mitmproxy.proxy.layers.http._hooks import HttpConnectHook, HttpResponseHook
-from mitmproxy.proxy.layers.tcp import TCPLayer
 
 from proxy.http import marks
+from proxy.http.relay import RelayLayer
 from proxy.http.request import RequestHalf
 from proxy.http.upgrade import agreed
 from proxy.http.websocket import WebSocketLayer
@@ -163,11 +163,15 @@ class ResponseHalf(RequestHalf):
             yield from self.hand_over(
                 WebSocketLayer(self.context, self.flow, self.seat, self.compression)
                 if self.compression is not None
-                else TCPLayer(self.context, ignore=True)
+                else self._unread("upgrade")
             )
         else:
             yield DropStream(self.stream_id)
         yield SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)
+
+    def _unread(self, gap: str) -> Layer:
+        request = self.flow.request
+        return RelayLayer(self.context, self.seat, gap, request.host, request.port)
 
     def hand_over(self, child: Layer) -> CommandGenerator[None]:
         """From now on ``child`` gets what either side sends."""
@@ -215,7 +219,7 @@ class ResponseHalf(RequestHalf):
             yield from self.send_refusal()
             return
         self.context.server = Server(address=(flow.request.host, flow.request.port))
-        child = self.inside(flow.request.host) if marks.readable(flow) else TCPLayer(self.context, ignore=True)
+        child = self.inside(flow.request.host) if marks.readable(flow) else self._unread("encrypted")
         now = time.time()
         flow.response = http.Response(b"HTTP/1.1", 200, b"Connection established", http.Headers(), b"", None, now, now)
         yield from self.hand_over(child)

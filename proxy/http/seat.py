@@ -20,7 +20,7 @@ from proxy.http.lane_tls import Contexts, LaneTls, lane_tls
 from proxy.http.named import same_address
 from proxy.message import Direction
 from proxy.policy import Lane, Policy
-from proxy.policy.routes import Mode
+from proxy.policy.routes import Mode, Route
 from proxy.policy.values import normal_host
 from proxy.refusals import upstream_reason
 
@@ -163,11 +163,19 @@ class LaneSeat:
         if self.original is not None:
             return all(same_address(address, self.original[0]) for address in addresses)
         lane, rules = self.lane, self.table.rules
-        route = lane.route(host)
-        mode = route.mode if route is not None else lane.mode or rules.mode
-        if mode == "monitor" or normal_host(host) in {pattern for pattern, _ in lane.routes}:
+        if self._mode(lane.route(host)) == "monitor" or normal_host(host) in {pattern for pattern, _ in lane.routes}:
             return True
         return not any(is_here(address, port, rules.ports) for address in addresses)
+
+    def lets_gaps_pass(self, host: str) -> bool:
+        """Whether what nobody can read may pass to or from ``host``, a share of it at least."""
+        route = self.lane.route(host)
+        if self._mode(route) == "monitor":
+            return True
+        return route is not None and (route.on_gap == "report" or route.percent < 100)
+
+    def _mode(self, route: Route | None) -> Mode:
+        return route.mode if route is not None else self.lane.mode or self.table.rules.mode
 
     def piece_limits(self, host: str) -> Limits | None:
         """What a body to or from ``host`` may cost while it passes; ``None`` where rules ask for fields of it."""
@@ -257,8 +265,7 @@ class LaneSeat:
         """Whether TLS for ``name`` is better not intercepted: a client has just turned away from that, and the lane
         lets pass what it cannot read."""
         route = self.lane.route(self.leads_to[0])
-        mode = route.mode if route is not None else self.lane.mode or self.table.rules.mode
-        if mode != "monitor" and (route is None or route.on_gap == "block"):
+        if self._mode(route) != "monitor" and (route is None or route.on_gap == "block"):
             return False
         when = self.table.pinned.get((self.bound.name, self.leads_to[0], name))
         return when is not None and now - when < PINNED_SECONDS

@@ -14,11 +14,11 @@ from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layer import CommandGenerator, Layer
 from mitmproxy.proxy.layers.http import HTTPMode
-from mitmproxy.proxy.layers.tcp import TCPLayer
 
 from proxy.http.layers import Drained, LaneHttpLayer
 from proxy.http.one import Deadline
 from proxy.http.opening import Opaque, OpaqueConnectionHook, server_name, speaks
+from proxy.http.relay import RelayLayer, peer_of
 from proxy.http.seat import LaneSeat
 from proxy.http.secure import SecureLayer
 from proxy.http.tls import last_alert
@@ -70,7 +70,7 @@ class TransparentLayer(Layer):
             yield from self._end()
 
     def _to_child(self, child: Layer, event: events.Event) -> CommandGenerator[None]:
-        if isinstance(child, TCPLayer) and isinstance(event, Drained | Leaving):
+        if isinstance(child, RelayLayer) and isinstance(event, Drained | Leaving):
             return
         yield from child.handle_event(event)
 
@@ -133,7 +133,7 @@ class TransparentLayer(Layer):
                 yield from self._end()
                 return
             self.seat.duplex = True
-            yield from self._begin(RelayLayer(self.context, self.seat, opaque))
+            yield from self._begin(RelayLayer(self.context, self.seat, gap, host, port, len(opaque.data)))
             return
         if last_word:
             yield commands.SendData(self.context.client, last_word)
@@ -172,36 +172,8 @@ class InterceptedLayer(SecureLayer):
         yield from super().on_handshake_error(err)
 
 
-class RelayLayer(TCPLayer):
-    """Bytes as they come, for a connection that the gate has let pass unread; each is counted as such."""
-
-    def __init__(self, context: Context, seat: LaneSeat, opaque: Opaque) -> None:
-        super().__init__(context, ignore=True)
-        self._seat = seat
-        self._gap = opaque.gap
-        self._counted = len(opaque.data)
-        """Bytes of the client's that have been counted with the gap itself."""
-
-    def relay_messages(self, event: events.Event) -> CommandGenerator[None]:
-        """As any, and counts."""
-        if isinstance(event, events.DataReceived):
-            size = len(event.data)
-            if event.connection is self.context.client:
-                self._seat.unread("request", self._gap, size - self._counted)
-                self._counted = 0
-            else:
-                self._seat.unread("response", self._gap, size)
-        yield from super().relay_messages(event)
-
-
 def turned_away(alert: int | None, *, closed: bool) -> str:
     """The gap for a handshake that has come to nothing, by the client's alert, if it sent one; ``closed``: it left."""
     if alert == _ECH_REQUIRED:
         return "ech"
     return "pinned" if alert in _DISTRUST or (alert is None and closed) else "tls-handshake"
-
-
-def peer_of(context: Context) -> str:
-    """The client, ``host:port``."""
-    host, port, *_ = context.client.peername
-    return f"{host}:{port}"
