@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+import termios
+import time
 import types
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
@@ -69,6 +72,21 @@ def test_check_without_a_name_takes_the_usual_file(run, policy):
     policy()
     code, out, _ = run("check")
     assert (code, out.splitlines()[0], out.splitlines()[-1]) == (0, "sekisho.yaml: good", "no warnings")
+
+
+def test_a_policy_that_is_another_users_is_told_as_all_else_is(run, policy, monkeypatch):
+    path = policy()
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "open", refuse)
+    code, _, said = run("check", str(path))
+    assert (code, said.splitlines()[0]) == (
+        2,
+        f"{path}:1:1: the policy cannot be read: Permission denied (name a policy file)",
+    )
 
 
 def test_check_of_a_bad_policy_names_every_place(run, policy):
@@ -274,12 +292,14 @@ def test_a_file_name_that_the_terminal_cannot_show(policy):
         assert done.returncode == 0, done.stderr
 
 
-def test_sigterm_before_it_listens_ends_it_as_later(tmp_path):
+def test_sigterm_before_it_listens_ends_it_as_later():
     """The first process of a container ignores signals without a handler. A policy that is a pipe holds up the start."""
-    os.mkfifo(tmp_path / "policy")
-    command = [sys.executable, "-m", "proxy", "run", "-c", str(tmp_path / "policy")]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
-        with (tmp_path / "policy").open("wb"):  # opens when the other end does
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(30) == 0
+    command = [sys.executable, "-m", "proxy", "run", "-c", "/dev/stdin"]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdin.write(b"#")
+        process.stdin.flush()
+        while any(fcntl.ioctl(process.stdin, termios.FIONREAD, bytes(4))):  # until the policy is being read
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
         assert process.stderr.read() == b""
