@@ -154,6 +154,20 @@ def may_sign_for(authority: Pair, host: str) -> bool:
     return (not within or any(within)) and not any(_within(name, each) for each in limits.excluded_subtrees or ())
 
 
+def some_host(authority: Pair) -> str:
+    """A host that its limits let it sign for: this machine's loopback address if they let it, else a made-up name or
+    the first address of a network that is within them."""
+    hosts = ["127.0.0.1", "sekisho.invalid"]
+    with suppress(x509.ExtensionNotFound):
+        limits = authority.chain[0].extensions.get_extension_for_class(x509.NameConstraints).value
+        for one in limits.permitted_subtrees or ():
+            if isinstance(one, x509.IPAddress):
+                hosts.append(str(ip_network(str(one.value))[0]))
+            elif isinstance(one, x509.DNSName):
+                hosts.append(f"sekisho.{one.value.removeprefix('.')}")
+    return next((host for host in hosts if may_sign_for(authority, host)), hosts[0])
+
+
 def _within(name: x509.GeneralName, limit: x509.GeneralName) -> bool:
     if isinstance(name, x509.IPAddress) and isinstance(limit, x509.IPAddress):
         address, network = ip_address(str(name.value)), ip_network(str(limit.value))

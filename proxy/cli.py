@@ -22,7 +22,19 @@ import typer
 from proxy.commands import ca, deploy, doctor, records
 from proxy.keyfile import KeyFileError
 from proxy.policy.errors import PolicyError, Problem
-from proxy.terminal import BAD_INPUT, FAULT, OK, ConfigOption, JsonOption, fail, leave, print_json, say, tell
+from proxy.terminal import (
+    BAD_INPUT,
+    FAULT,
+    OK,
+    ConfigOption,
+    JsonOption,
+    PolicyArgument,
+    fail,
+    leave,
+    print_json,
+    say,
+    tell,
+)
 
 if TYPE_CHECKING:
     from proxy.policy import Policy
@@ -117,7 +129,7 @@ def demo(
 
 @app.command()
 def check(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The policy file.")] = Path("sekisho.yaml"),
+    file: PolicyArgument = Path("sekisho.yaml"),
     as_json: JsonOption = False,
 ) -> None:
     """Validate a policy: every error at its line, or the rules in effect and what deserves a second look.

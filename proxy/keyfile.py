@@ -71,7 +71,10 @@ def read_private(path: Path, what: str, most: int, make: str) -> bytes:
     except FileNotFoundError:
         raise KeyFileError(path, f"the {what} file does not exist", make) from None
     except OSError as error:
-        raise KeyFileError(path, f"the {what} file cannot be opened", os.strerror(error.errno or 0)) from None
+        why, hint = f"the {what} file cannot be opened", os.strerror(error.errno or 0)
+        if error.errno == errno.EACCES:
+            hint += f": let it and its directories belong to who runs Sekisho, user {os.geteuid()}"
+        raise KeyFileError(path, why, hint) from None
     try:
         status = os.fstat(descriptor)
         mode = status.st_mode

@@ -15,7 +15,10 @@ import typer
 
 OK, BROKEN, BAD_INPUT, FAULT, INTERRUPTED = 0, 1, 2, 70, 130
 
-ConfigOption = Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="The policy file.")]
+POLICY_HELP = "The policy file."
+ConfigOption = Annotated[Path, typer.Option("--config", "-c", metavar="FILE", readable=False, help=POLICY_HELP)]
+PolicyArgument = Annotated[Path, typer.Argument(metavar="FILE", readable=False, help=POLICY_HELP)]
+"""Not looked at beforehand: that a policy cannot be read is said in the same words as all that is wrong with one."""
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
 
 

@@ -1,7 +1,8 @@
 """Whether the runtimes installed here trust the authority that signs for what clients CONNECT to.
 
 Each runtime is really run, with the environment as it is, against a TLS server on the loopback interface that shows a
-certificate as the lane would make it.
+certificate as the lane would make it. Where the authority may sign for certain hosts only, it is for one of them, and
+the client is told to find that host there.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from tempfile import TemporaryDirectory
 
 from OpenSSL import SSL
 
+from proxy.authority import some_host
 from proxy.doctor.rows import Row, Subject
 from proxy.doctor.wire import Wire
 from proxy.http.tls import Interception
@@ -31,20 +33,22 @@ _PYTHON = """
 import socket, ssl, sys
 try:
     plain = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 10)
-    ssl.create_default_context().wrap_socket(plain, server_hostname="127.0.0.1").close()
+    ssl.create_default_context().wrap_socket(plain, server_hostname=sys.argv[2]).close()
     print("trusted")
 except ssl.SSLCertVerificationError as error:
     print("untrusted", error.verify_message)
 """
 _REQUESTS = """
-import sys
+import socket, sys
+resolve = socket.getaddrinfo
+socket.getaddrinfo = lambda _host, *rest, **more: resolve("127.0.0.1", *rest, **more)
 try:
     import requests
 except ImportError:
     print("absent")
     sys.exit()
 try:
-    requests.get("https://127.0.0.1:" + sys.argv[1] + "/", timeout=10)
+    requests.get(f"https://{sys.argv[2]}:{sys.argv[1]}/", timeout=10)
     print("trusted")
 except requests.exceptions.SSLError:
     print("untrusted")
@@ -53,7 +57,9 @@ except OSError as error:
 """
 _NODE = """
 const tls = require("node:tls");
-const at = {host: "127.0.0.1", port: Number(process.argv[2])};
+const [port, name] = process.argv.slice(2);
+const is = (_, shown) => tls.checkServerIdentity(name, shown);
+const at = {host: "127.0.0.1", port: Number(port), checkServerIdentity: is};
 const open = tls.connect(at, () => {
   console.log(open.authorized ? "trusted" : "unchecked " + open.authorizationError);
   open.end();
@@ -82,7 +88,7 @@ class Runtime:
 
     name: str
     command: tuple[str, ...]
-    """``{port}`` is the server's."""
+    """``{port}`` is the server's, ``{host}`` what its certificate is for."""
     program: str
     """On standard input, or in a file whose name is ``{program}``."""
     fix: str
@@ -94,9 +100,9 @@ class Runtime:
 
 
 RUNTIMES = (
-    Runtime("python", ("python3", "-", "{port}"), _PYTHON, "export SSL_CERT_FILE={ca}"),
-    Runtime("requests", ("python3", "-", "{port}"), _REQUESTS, "export REQUESTS_CA_BUNDLE={ca}"),
-    Runtime("node", ("node", "-", "{port}"), _NODE, "export NODE_EXTRA_CA_CERTS={ca}"),
+    Runtime("python", ("python3", "-", "{port}", "{host}"), _PYTHON, "export SSL_CERT_FILE={ca}"),
+    Runtime("requests", ("python3", "-", "{port}", "{host}"), _REQUESTS, "export REQUESTS_CA_BUNDLE={ca}"),
+    Runtime("node", ("node", "-", "{port}", "{host}"), _NODE, "export NODE_EXTRA_CA_CERTS={ca}"),
     Runtime(
         "java",
         ("java", "{program}", "{port}"),
@@ -106,7 +112,10 @@ RUNTIMES = (
     ),
     Runtime(
         "curl",
-        ("curl", "--silent", "--show-error", "--http1.1", "--max-time", "10", "https://127.0.0.1:{port}/"),
+        (
+            *("curl", "--silent", "--show-error", "--http1.1", "--max-time", "10"),
+            *("--connect-to", "::127.0.0.1:{port}", "https://{host}:{port}/"),
+        ),
         "",
         "export CURL_CA_BUNDLE={ca}",
         {0: "trusted", 60: "untrusted", 77: "untrusted its CA file cannot be read"},
@@ -123,8 +132,8 @@ def rows(runtime: Runtime, file: Path, environment: Mapping[str, str], *, needed
         absent = f"{runtime.command[0]} is not installed here"
         yield at.broken(absent, f"install {runtime.command[0]}, or ask where it is") if needed else at.skipped(absent)
         return
-    with serving(file) as port:
-        word, detail = _run(runtime, program, port, environment)
+    with serving(file) as (port, host):
+        word, detail = _run(runtime, program, {"port": str(port), "host": host}, environment)
     told = f": {detail}" if detail else ""
     public = f"{file.stem}.crt"
     export = f"sekisho ca export {quote(str(file))} --out {quote(public)}"
@@ -143,15 +152,15 @@ def rows(runtime: Runtime, file: Path, environment: Mapping[str, str], *, needed
         yield at.broken(seen, runtime.by_hand) if needed else at.skipped(f"{seen}; {runtime.by_hand}")
 
 
-def _run(runtime: Runtime, program: str, port: int, environment: Mapping[str, str]) -> tuple[str, str]:
+def _run(runtime: Runtime, program: str, at: Mapping[str, str], environment: Mapping[str, str]) -> tuple[str, str]:
     """What the runtime says: a word, and perhaps why."""
-    direct = {"NO_PROXY": HOST, "no_proxy": HOST}
+    direct = {"NO_PROXY": at["host"], "no_proxy": at["host"]}
     try:
         with TemporaryDirectory(prefix="sekisho-doctor-") as place:
             file = Path(place) / "Doctor.java"
             file.write_text(runtime.program)
             ended = subprocess.run(  # noqa: S603 - a runtime from the user's own PATH
-                [program, *(part.format(port=port, program=file) for part in runtime.command[1:])],
+                [program, *(part.format(**at, program=file) for part in runtime.command[1:])],
                 input=runtime.program,
                 env={**environment, **direct},
                 capture_output=True,
@@ -172,23 +181,25 @@ def _run(runtime: Runtime, program: str, port: int, environment: Mapping[str, st
 
 
 @contextmanager
-def serving(file: Path) -> Iterator[int]:
-    """A TLS server on the loopback interface with a certificate for it by the authority in ``file``; its port."""
+def serving(file: Path) -> Iterator[tuple[int, str]]:
+    """A TLS server on the loopback interface with a certificate by the authority in ``file``: its port, and the host
+    that the certificate is for."""
     made = Interception(file)
+    host = some_host(made.authority)
     with socket.create_server((HOST, 0)) as listener:
-        threading.Thread(target=_serve, args=(listener, made), daemon=True).start()
-        yield listener.getsockname()[1]
+        threading.Thread(target=_serve, args=(listener, made, host), daemon=True).start()
+        yield listener.getsockname()[1], host
         with suppress(OSError):
             listener.shutdown(socket.SHUT_RDWR)
 
 
-def _serve(listener: socket.socket, made: Interception) -> None:
+def _serve(listener: socket.socket, made: Interception, host: str) -> None:
     while True:
         try:
             client, _ = listener.accept()
         except OSError:
             return
-        with suppress(OSError, SSL.Error), Wire(client, made.to_client(HOST)) as wire:
+        with suppress(OSError, SSL.Error), Wire(client, made.to_client(host)) as wire:
             wire.shake()
             if wire.receive(until=b"\r\n\r\n"):
                 wire.send(_ANSWER)

@@ -7,6 +7,7 @@ is older than records are kept are removed, each after a record that says so.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import logging
 import os
@@ -39,10 +40,24 @@ __all__ = ["AuditError", "AuditSink", "JsonLinesAudit", "RecordingAudit", "Verif
 MOVE_AWAY = "run `sekisho audit verify` on it, and move both files away, as evidence, to start a new one"
 
 logger = logging.getLogger(__name__)
+_NAME_ANOTHER = "name a file that can be written to in audit.path"
+_WHAT_TO_DO = {
+    errno.EACCES: "the sidecar's user must be able to write it and its directory",
+    errno.EROFS: _NAME_ANOTHER,
+    errno.EISDIR: _NAME_ANOTHER,
+    errno.ENOTDIR: _NAME_ANOTHER,
+    errno.ENOSPC: "make room on its disk",
+    errno.EDQUOT: "make room on its disk",
+}
 
 
 class AuditError(Exception):
     """A record could not be written, or the file cannot be continued. The message names the file, never a record."""
+
+
+def _why(error: OSError) -> str:
+    hint = _WHAT_TO_DO.get(error.errno or 0)
+    return f"{error.strerror}: {hint}" if hint else f"{error.strerror}"
 
 
 class AuditSink(Protocol):
@@ -99,7 +114,7 @@ class JsonLinesAudit:
             self._expire()
         except OSError as error:
             self.close()
-            raise AuditError(f"audit file {path}: {error.strerror}") from error
+            raise AuditError(f"audit file {path}: {_why(error)}") from error
         except AuditError:
             self.close()
             raise
@@ -112,7 +127,7 @@ class JsonLinesAudit:
                 self._turn()
                 return self._add(event)
             except OSError as error:
-                raise AuditError(f"audit file {self.path}: {error.strerror}") from error
+                raise AuditError(f"audit file {self.path}: {_why(error)}") from error
 
     def close(self) -> None:
         """Lets go of the file; ``append`` raises from now on."""
@@ -129,7 +144,7 @@ class JsonLinesAudit:
         self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o600)
         status = os.fstat(self._file)
         if not stat.S_ISREG(status.st_mode):
-            raise AuditError(f"audit file {self.path}: is not a regular file")
+            raise AuditError(f"audit file {self.path}: is not a regular file: name another in audit.path")
         if self._head < 0 and status.st_size:
             raise AuditError(f"audit file {self.path}: {head.name} is gone, so its end cannot be trusted: {MOVE_AWAY}")
         if self._head < 0:

@@ -23,6 +23,7 @@ from proxy.authority import (
     pem,
     prepared,
     read_authority,
+    some_host,
     successor,
     switched,
     write,
@@ -199,3 +200,18 @@ def test_files_that_are_no_authority(tmp_path):
         path.chmod(0o600)
         with pytest.raises(TlsFileError, match=why):
             read_authority(path)
+
+
+@pytest.mark.parametrize(
+    ("only", "host"),
+    [
+        ([], "127.0.0.1"),
+        (["127.0.0.0/8"], "127.0.0.1"),
+        (["shop.example"], "sekisho.shop.example"),
+        (["10.0.0.0/8"], "10.0.0.0"),
+        (["shop.example", "10.0.0.0/8"], "sekisho.shop.example"),
+    ],
+)
+def test_some_host_that_it_may_sign_for(only, host):
+    made = make("a", 2, limits_to(only)).signing
+    assert (some_host(made), may_sign_for(made, host)) == (host, True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 import pytest
@@ -80,6 +81,18 @@ def test_a_named_pipe_is_refused_and_not_waited_for(tmp_path):
 def test_a_path_through_a_file_is_refused(key_file):
     with pytest.raises(KeyFileError, match="cannot be opened"):
         read_key(key_file(b"") / "key")
+
+
+def test_a_file_of_somebody_else_is_told_with_whose_it_must_be(key_file, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    path = key_file(b"k" * 32)
+    monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr(os, "geteuid", lambda: 10001)
+    with pytest.raises(KeyFileError) as caught:
+        read_key(path)
+    assert caught.value.hint == ("Permission denied: let it and its directories belong to who runs Sekisho, user 10001")
 
 
 def test_other_private_files_have_their_own_words(key_file):

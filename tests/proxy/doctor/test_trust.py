@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy.authority import limits_to, make, write
 from proxy.commands.doctor import Client
 from proxy.doctor import trust
 from proxy.doctor.trust import RUNTIMES, Runtime
@@ -68,6 +69,17 @@ def test_what_the_fix_says_is_the_fix(tmp_path, name):
     row = looked(private, environment, BY_NAME[name], needed=True)
     assert (row.state, row.fix) == ("ok", "")
     assert row.seen.endswith("trusts test authority.pem")
+
+
+@pytest.mark.parametrize("only", [["shop.example"], ["10.0.0.0/8"]], ids=["names", "networks"])
+@pytest.mark.parametrize("name", [case for case in EACH if case.values[0] != "java"])
+def test_an_authority_for_certain_hosts_only(tmp_path, name, only):
+    """What ``sekisho ca init --only`` makes may not sign for the loopback address."""
+    private = tmp_path / "ca.pem"
+    write(private, make("limited", 2, limits_to(only)), new=True)
+    row = looked(private, ENVIRONMENT, BY_NAME[name])
+    assert row.state == "warning"
+    assert looked(private, after(row.fix, tmp_path), BY_NAME[name], needed=True).state == "ok"
 
 
 @needs("java")

@@ -126,6 +126,20 @@ def test_a_closed_sink_fails(sink, path):
     assert summary(path) == (True, 1, 0)
 
 
+def test_a_file_that_cannot_be_opened_is_told_with_what_to_do(tmp_path, monkeypatch):
+    with pytest.raises(AuditError, match=r"Is a directory: name a file that can be written to in audit\.path"):
+        JsonLinesAudit(tmp_path, SECRET)
+    with pytest.raises(AuditError, match=r"is not a regular file: name another in audit\.path"):
+        JsonLinesAudit(Path(os.devnull), SECRET)
+
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(AuditError, match="Permission denied: the sidecar's user must be able to write it and its dir"):
+        JsonLinesAudit(tmp_path / "audit.jsonl", SECRET)
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO], ids=["ENOSPC", "EIO"])
 def test_a_failing_write_is_an_error_and_leaves_no_trace(sink, path, monkeypatch, number):
     sink.append(EVENT)
