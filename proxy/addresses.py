@@ -17,11 +17,10 @@ _WHAT_TO_DO = {
 
 
 def why_not_bound(error: Exception | None) -> str:
-    """The system's own words for why an address cannot be listened on. Python 3.13 swallows those for an address that
-    is none of this machine's, and gives no number."""
+    """The system's own words for why an address cannot be listened on, and what to do about it."""
     if not isinstance(error, OSError):
         return str(error) if error is not None else "unknown"
-    number = errno.EADDRNOTAVAIL if not error.errno and "could not bind" in str(error) else error.errno or 0
+    number = _number(error)
     if number < 0:  # getaddrinfo's, all of them
         return "the host name does not resolve: choose an address of this machine"
     if number == 0:
@@ -32,9 +31,12 @@ def why_not_bound(error: Exception | None) -> str:
 
 def has_no_such_family(error: OSError) -> bool:
     """Whether an address cannot be listened on because the machine has none of its family: it speaks no IPv6."""
-    return error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT) or why_not_bound(error) == os.strerror(
-        errno.EADDRNOTAVAIL
-    )
+    return _number(error) in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+
+
+def _number(error: OSError) -> int:
+    """Python 3.13 gives none for an address that is none of this machine's."""
+    return errno.EADDRNOTAVAIL if not error.errno and "could not bind" in str(error) else error.errno or 0
 
 
 def try_bind(host: str, port: int) -> None:

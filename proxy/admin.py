@@ -84,9 +84,7 @@ async def serve_admin(application: web.Application, host: str, port: int) -> web
     except OSError as error:
         await runner.cleanup()
         where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        raise AdminError(
-            f"the admin server cannot listen on {where}: {why_not_bound(error)}; change admin.listen"
-        ) from error
+        raise AdminError(f"the admin server (admin.listen) cannot listen on {where}: {why_not_bound(error)}") from error
     return runner
 
 

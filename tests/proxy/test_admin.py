@@ -164,7 +164,8 @@ async def test_a_taken_port_is_named(free_port):
         with pytest.raises(AdminError) as raised:
             await serve_admin(app, "127.0.0.1", port)
     assert str(raised.value) == (
-        f"the admin server cannot listen on 127.0.0.1:{port}: Address already in use; change admin.listen"
+        f"the admin server (admin.listen) cannot listen on 127.0.0.1:{port}: "
+        "Address already in use: stop what listens there, or choose another address"
     )
     assert not [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
 
