@@ -119,7 +119,11 @@ def _clock(place: Place, wire: Wire) -> Iterator[Row]:
 
 
 def _verified(place: Place, at: Subject, named: str, context: SSL.Context) -> Iterator[Row]:
-    tls = to_upstream(context, place.host)
+    try:
+        tls = to_upstream(context, place.host)
+    except ValueError:
+        yield at.broken(f"{named}OpenSSL verifies no certificate for such a name", f"give {place.host} a longer name")
+        return
     seen = Seen()
     tls.set_verify(SSL.VERIFY_PEER, seen.look)
     try:

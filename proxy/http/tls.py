@@ -111,14 +111,18 @@ def start_upstream(data: tls.TlsData, context: SSL.Context) -> None:
     server = data.conn
     if not isinstance(server, connection.Server) or not server.sni:
         return  # without a name there is nothing to verify, and without ssl_conn the connection fails
-    conn = to_upstream(context, server.sni)
+    try:
+        conn = to_upstream(context, server.sni)
+    except ValueError:
+        return  # clients choose names, also such that no certificate can be for
     if server.alpn_offers:
         conn.set_alpn_protos([bytes(offer) for offer in server.alpn_offers])
     data.ssl_conn = conn
 
 
 def to_upstream(context: SSL.Context, host: str) -> SSL.Connection:
-    """The client's side of a handshake that only a certificate for ``host``, a name or an address, can end."""
+    """The client's side of a handshake that only a certificate for ``host``, a name or an address, can end. Raises
+    ``ValueError`` for a name that there can be none for: OpenSSL 4 takes no single letter and no ``-a``."""
     conn = SSL.Connection(context)
     try:
         ipaddress.ip_address(host)
@@ -137,7 +141,7 @@ def _expect_name(conn: SSL.Connection, name: bytes) -> None:
     parameters = library.SSL_get0_param(conn._ssl)  # noqa: SLF001
     library.X509_VERIFY_PARAM_set_hostflags(parameters, _HOST_FLAGS)
     if library.X509_VERIFY_PARAM_set1_host(parameters, name, len(name)) != 1:
-        raise RuntimeError("OpenSSL refused the host name to verify")
+        raise ValueError("a host name that OpenSSL verifies no certificate for")
 
 
 def _expect_ip(conn: SSL.Connection, address: str) -> None:

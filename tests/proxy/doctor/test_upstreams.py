@@ -75,6 +75,12 @@ async def test_a_name_that_is_none(host):
     assert row.fix == f"getent hosts {host}; mend the name in the lane's upstream, or the resolver here"
 
 
+async def test_a_name_that_no_certificate_can_be_for():
+    (row,) = await looked(443, "1", upstream_context(None))
+    assert (row.state, row.seen) == ("broken", "resolves to 0.0.0.1, OpenSSL verifies no certificate for such a name")
+    assert row.fix == "give 1 a longer name"
+
+
 @pytest.mark.parametrize(
     ("ends", "lasts", "state", "seen"),
     [

@@ -452,6 +452,19 @@ async def test_odd_server_names_get_a_certificate_and_their_rules(lane, inspecto
         assert server.connections == 0
 
 
+async def test_a_name_that_no_certificate_can_be_for(lane, inspector, tmp_path):
+    """OpenSSL verifies no name of one letter. That the client asks for one is no failure of ours, and rings nothing."""
+    rules = {"destinations": [{"hosts": ["a"], "role": "logging"}]}
+    async with (
+        origin(tls=server_context(tmp_path, NAME)) as server,
+        plane(guarded(lane(server.port, **rules), inspector)) as running,
+    ):
+        assert status_of(await over_tls(running, trusting(tmp_path), name="a")) == 502
+        assert running.meter.named("internal_error") == []
+        assert running.meter.named("upstream_error") == [("lane", "tls")]
+        assert bytes(server.received) == b""
+
+
 # What fails.
 
 
