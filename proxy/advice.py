@@ -14,7 +14,7 @@ from proxy.message import Direction
 from proxy.policy.routes import Role
 from proxy.series import gap_reason
 
-_GAPS = frozenset({"unlisted-gmo-path", "unreadable-gmo-call"})
+_GAPS = frozenset({"unlisted-gmo-path", "unreadable-gmo-call", "unlisted-destination"})
 """Gap reasons with an advice of their own. The other reasons say it themselves."""
 
 

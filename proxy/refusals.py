@@ -70,11 +70,6 @@ REFUSALS: Mapping[str, Refusal] = {
     "absolute-form": Refusal(
         400, "Not a proxy request", "This lane is a forward proxy: send an absolute http:// URL, or CONNECT."
     ),
-    "unlisted": Refusal(
-        403,
-        "Destination not listed",
-        "The destination is in none of the lane's destinations: list its host in the policy.",
-    ),
     "local-destination": Refusal(
         403,
         "Destination not allowed",

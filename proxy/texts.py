@@ -118,6 +118,10 @@ TEXTS: Mapping[str, Text] = {
         "No parameter could be read from it: send it in the form that this API documents.",
         "パラメータを読み取れませんでした。このAPIの仕様どおりの形式で送ってください。",
     ),
+    "fix.unlisted-destination": Text(
+        "List its host in the lane's `destinations`, if it is to be reached.",
+        "接続を許可する場合は、レーンの`destinations`にホストを追加してください。",
+    ),
     "fix.gap": Text(
         "Send it in an encoding that can be inspected and within the lane's limits, or have the policy changed.",
         "検査できる符号化で、レーンの上限内に収めて送るか、ポリシーの変更を依頼してください。",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from proxy.message import Action, Message
 from proxy.records import record
+from proxy.records.audit import AuditError
 
 if TYPE_CHECKING:
     from proxy.judge import Verdict
@@ -131,10 +132,12 @@ def monitors(message: Message) -> bool:
 
 
 def complain(where: str, error: Exception) -> None:
-    """Logs where Sekisho failed: the kind of error and the line of code. Its text may hold what was being read."""
+    """Logs where Sekisho failed: the kind of error and the line of code. Its text may hold what was being read, but
+    for ``AuditError``'s, which names the file and what to do."""
     frame = traceback.extract_tb(error.__traceback__)[-1:]
     place = f"{Path(frame[0].filename).name}:{frame[0].lineno}" if frame else "?"
-    log.error("%s failed: %s at %s", where, type(error).__name__, place)
+    told = f": {error}" if isinstance(error, AuditError) else ""
+    log.error("%s failed: %s at %s%s", where, type(error).__name__, place, told)
 
 
 def _size(message: Message, name: str = "") -> int:

@@ -136,6 +136,16 @@ def test_a_complaint_names_the_place_and_never_the_text(caplog):
     assert record.exc_info is None
 
 
+def test_a_record_that_cannot_be_kept_is_told_with_the_file_and_what_to_do(caplog):
+    why = "audit file var/audit.jsonl: No space left on device: make room on its disk"
+    with pytest.raises(AuditError) as raised:
+        raise AuditError(why)
+    complain("audit", raised.value)
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.startswith("audit failed: AuditError at test_ledger.py:")
+    assert said.endswith(f": {why}")
+
+
 def test_only_a_route_that_says_so_monitors():
     assert monitors(message(mode="monitor"))
     assert not monitors(message(mode="enforce"))
