@@ -47,4 +47,10 @@ class Subject:
         return self._row("broken", seen, fix)
 
     def _row(self, state: State, seen: str, fix: str = "") -> Row:
-        return Row(self.check, scrub(self.about), state, scrub(seen), scrub(fix))
+        return Row(self.check, _plain(self.about), state, _plain(seen), _plain(fix))
+
+
+def _plain(text: str) -> str:
+    """In one line and without commands to a terminal: names in a stranger's certificate may be anything."""
+    shown = (one if one.isprintable() else one.encode("unicode_escape").decode() for one in scrub(text))
+    return "".join(shown)

@@ -24,3 +24,9 @@ def test_no_number_is_in_a_row():
     row = Subject("file", f"{NUMBER}.pem").broken(f"cannot read {NUMBER}", f"chmod go= {NUMBER}.pem")
     assert NUMBER not in repr(row)
     assert row.fix == "chmod go= [digits not shown].pem"
+
+
+def test_a_stranger_writes_no_rows_of_his_own():
+    """What a certificate says of itself is shown as it is, not obeyed."""
+    row = Subject("upstream", "x").broken("issued by \x1b[2J\nok  upstream 東京\x9b1m\u202e", "look")
+    assert row.seen == "issued by \\x1b[2J\\nok  upstream 東京\\x9b1m\\u202e"
