@@ -25,7 +25,8 @@ class KeyFileError(Exception):
 
 
 def _make(path: Path) -> str:
-    return f"make one: {_MAKE} > {shlex.quote(str(path))}"
+    folder = "" if path.parent.exists() else f"mkdir -p {shlex.quote(str(path.parent))}; "
+    return f"make one: {folder}{_MAKE} > {shlex.quote(str(path))}"
 
 
 def read_key(path: Path) -> bytes:

@@ -37,16 +37,20 @@ def read_policy(path: Path) -> bytes:
     """What the policy file holds. Raises ``PolicyError``. Only under /dev (``/dev/stdin``, ``<(…)``) may it be a pipe:
     elsewhere nobody may ever write to it, and a reload would stand still."""
     try:
-        with open(path, "rb", opener=None if path.is_relative_to("/dev") else regular) as file:
+        with open(path, "rb", opener=None if _may_be_a_pipe(path) else regular) as file:
             return file.read(MAX_BYTES + 1)
     except OSError as error:
         why = f"the policy cannot be read: {error.strerror or type(error).__name__}"
         raise PolicyError(path, [Problem(START, why, "name a policy file")]) from None
 
 
+def _may_be_a_pipe(path: Path) -> bool:
+    return path.is_relative_to("/dev")
+
+
 def load(path: Path, data: bytes | None = None) -> Policy:
     """The policy in the file at ``path``, or in ``data``, which was read from there before. Paths in it are taken from
-    the directory it is in.
+    the directory it is in; from the working directory, if it comes from a pipe.
 
     Raises ``PolicyError`` with everything that is wrong with it, including files it names that cannot be used.
     """
@@ -54,15 +58,16 @@ def load(path: Path, data: bytes | None = None) -> Policy:
     document = read(data)
     if document.value is None:
         raise PolicyError(path, document.problems or [Problem(START, "the file is empty", 'start with "version: 1"')])
+    base = Path.cwd() if _may_be_a_pipe(path) else path.parent.absolute()
     context = {
-        "base": path.parent.absolute(),
+        "base": base,
         "path": path,
         "sha256": hashlib.sha256(data).hexdigest(),
         "place": document.place,
     }
     policy, found = _validated(document, context)
     found += [Problem(*_said(clash, document)) for clash in clashes(_parts(document, policy, context))]
-    found += unusable_files(document, path.parent.absolute())
+    found += unusable_files(document, base)
     if policy is None or found or document.problems:
         raise PolicyError(path, [*document.problems, *found])
     return policy

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
 
 import pytest
 
@@ -65,6 +66,14 @@ def test_a_missing_file_is_refused_with_the_command(tmp_path):
         read_key(tmp_path / "none")
     assert caught.value.why == "the key file does not exist"
     assert caught.value.hint == f"make one: umask 077; head -c 48 /dev/urandom | base64 > {tmp_path}/none"
+
+
+def test_the_command_makes_the_directory_as_well(tmp_path):
+    with pytest.raises(KeyFileError) as caught:
+        read_key(tmp_path / "a b" / "key")
+    command = caught.value.hint.removeprefix("make one: ")
+    subprocess.run(["sh", "-c", command], check=True)
+    assert len(read_key(tmp_path / "a b" / "key")) >= 48
 
 
 def test_a_directory_is_refused(tmp_path):

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from proxy.policy import PolicyError, load, read_key, read_policy, schema
+from proxy.policy import PolicyError, load, read_key, schema
 from proxy.policy.errors import Mark
 from proxy.policy.model import Policy
 
@@ -259,15 +259,19 @@ def test_what_is_no_policy_file(tmp_path, make, why):
     assert problems(path) == [(1, 1, why)]
 
 
-def test_a_policy_from_standard_input():
-    """``sekisho check /dev/stdin``, ``<(envsubst < sekisho.yaml)``: a pipe that somebody is writing to."""
+def test_a_policy_from_standard_input(write, monkeypatch):
+    """``sekisho check /dev/stdin``, ``<(envsubst < sekisho.yaml)``: a pipe that somebody is writing to. Files that it
+    names are looked for where the command is."""
+    path = write(WHOLE)
+    monkeypatch.chdir(path.parent)
     reading, writing = os.pipe()
-    os.write(writing, b"version: 1\n")
+    os.write(writing, path.read_bytes())
     os.close(writing)
     try:
-        assert read_policy(Path(f"/dev/fd/{reading}")) == b"version: 1\n"
+        policy = load(Path(f"/dev/fd/{reading}"))
     finally:
         os.close(reading)
+    assert (policy.audit, policy.sha256) == (load(path).audit, load(path).sha256)
 
 
 def nodes(value: Any):
