@@ -19,6 +19,11 @@ Speaks = Literal["http", "tls", "unknown"]
 MOST_BYTES = 64 * 1024
 """Of an opening that is still none of these."""
 
+MOST_RECORDS = 64
+"""That a ClientHello is in: it fits into one."""
+_RECORD = b"\x16\x03"
+"""How a record of a TLS handshake begins (RFC 8446 5.1)."""
+
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 _HTTP = re.compile(rb"[\r\n]{0,8}(?:CONNECT |%b{1,32} (?:[/*]|https?://))" % _TOKEN, re.IGNORECASE)
 _HTTP_SO_FAR = re.compile(rb"[\r\n]{0,8}(?:%b{0,32}|%b{1,32} [htps:/]{0,7})" % (_TOKEN, _TOKEN), re.IGNORECASE)
@@ -28,11 +33,32 @@ def speaks(data: bytes) -> Speaks | None:
     """What a connection speaks whose client begins with ``data``; ``None``: it takes more to tell."""
     if _HTTP.match(data):
         return "http"
-    if b"\x16\x03".startswith(data[:2]):
+    if _RECORD.startswith(data[:2]):
         return "tls" if len(data) > 1 else None
     if _HTTP_SO_FAR.fullmatch(data) and len(data) < MOST_BYTES:
         return None
     return "unknown"
+
+
+def has_hello(data: bytes | bytearray) -> bool:
+    """Whether a ClientHello is whole in ``data``, or what is there is none; told at little cost, for it is asked with
+    every byte that comes. Raises ``ValueError`` where it is in more records than any client makes of it."""
+    at = size = 0
+    begun = b""
+    for _ in range(MOST_RECORDS):
+        head = data[at : at + 5]
+        end = at + 5 + int.from_bytes(head[3:])
+        if not _RECORD.startswith(head[:2]) or (len(head) == 5 and end == at + 5):
+            return True
+        if len(head) < 5 or end > len(data):
+            return False
+        if len(begun) < 4:
+            begun += data[at + 5 : min(end, at + 9)]
+        size += end - at - 5
+        at = end
+        if len(begun) >= 4 and size >= 4 + int.from_bytes(begun[1:4]):
+            return True
+    raise ValueError("a ClientHello in crumbs")
 
 
 def server_name(data: bytes) -> str | None:
@@ -40,6 +66,8 @@ def server_name(data: bytes) -> str | None:
     ClientHello is not whole yet. Raises ``ValueError`` where it is none."""
     if len(data) > MOST_BYTES:
         raise ValueError("a ClientHello without an end")
+    if not has_hello(data):
+        return None
     hello = parse_client_hello(data)
     if hello is None:
         return None

@@ -11,6 +11,7 @@ from mitmproxy.proxy.layers.tls import ClientTLSLayer
 from mitmproxy.proxy.tunnel import TunnelState
 
 from proxy.http.one import StopTimer
+from proxy.http.opening import has_hello
 from proxy.http.request import Seat
 from proxy.refusals import answer
 
@@ -54,6 +55,14 @@ class SecureLayer(ClientTLSLayer):
                 return False, None
             if len(self.recv_buffer) + len(data) > HELLO_BYTES:
                 yield from self._refuse("tls-handshake")
+                return False, None
+            try:
+                whole = has_hello(self.recv_buffer + data)
+            except ValueError:
+                yield from self._refuse("tls-handshake")
+                return False, None
+            if not whole:
+                self.recv_buffer += data
                 return False, None
         done, error = yield from super().receive_handshake_data(data)
         if done:

@@ -4,7 +4,7 @@ import ssl
 
 import pytest
 
-from proxy.http.opening import MOST_BYTES, Opaque, server_name, speaks
+from proxy.http.opening import MOST_BYTES, MOST_RECORDS, Opaque, has_hello, server_name, speaks
 from proxy.message import Action, Decision
 from proxy.policy import Route
 
@@ -122,3 +122,40 @@ def test_no_decision_lets_nothing_pass():
     with pytest.raises(TypeError):
         opaque.carry_on(None)
     assert not opaque.passed
+
+
+def crumbs(data, size):
+    """The same ClientHello in records of that size."""
+    inner = data[5:]
+    pieces = [inner[at : at + size] for at in range(0, len(inner), size)]
+    return b"".join(b"\x16\x03\x01" + len(piece).to_bytes(2) + piece for piece in pieces), len(pieces)
+
+
+@pytest.mark.parametrize("size", [9, 50, 16384])
+def test_a_client_hello_in_records_is_whole_with_its_last_byte(size):
+    data, records = crumbs(hello("logs.example"), size)
+    assert records <= MOST_RECORDS
+    assert [end for end in range(len(data) + 1) if has_hello(data[:end])] == [len(data)]
+    assert has_hello(data + b"more")
+    assert server_name(data) == "logs.example"
+
+
+def test_a_client_hello_whose_header_is_in_crumbs():
+    data = hello("logs.example")
+    head, rest = crumbs(data[:9], 1)[0], data[9:]
+    data = head + b"\x16\x03\x01" + len(rest).to_bytes(2) + rest
+    assert [end for end in range(len(data) + 1) if has_hello(data[:end])] == [len(data)]
+    assert server_name(data) == "logs.example"
+
+
+def test_a_client_hello_in_crumbs_is_none():
+    """To read ten thousand records again with each that comes holds up all other clients."""
+    data, _ = crumbs(hello("logs.example"), 1)
+    with pytest.raises(ValueError, match="crumbs"):
+        server_name(data)
+
+
+def test_what_is_no_client_hello_is_left_to_the_parser():
+    assert has_hello(b"\x17\x03\x03\x00\x01x")
+    with pytest.raises(ValueError):
+        server_name(b"\x16\x03\x01\x00\x05\x02\x00\x00\x01\x00")

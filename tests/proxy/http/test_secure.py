@@ -62,6 +62,16 @@ def test_no_tls_record_in_the_handshake(parts):
     assert (counted, inner.seen) == (["tls-handshake"], [])
 
 
+def test_a_client_hello_in_crumbs(parts):
+    layer, client, inner, counted = parts
+    feed(layer, events.Start())
+    crumb = b"\x16\x03\x01\x00\x01"
+    for byte in b"\x01\x00\x02\x00" + bytes(59):
+        assert feed(layer, events.DataReceived(client, crumb + bytes([byte]))) == []
+    assert feed(layer, events.DataReceived(client, crumb + b"\x00")) == [StopTimer, commands.CloseConnection]
+    assert (counted, inner.seen) == (["tls-handshake"], [])
+
+
 def test_the_time_is_over(parts):
     layer, client, inner, counted = parts
     (timer,) = layer.handle_event(events.Start())
