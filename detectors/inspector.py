@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 from detectors import hopeless
 from detectors.budget import Purse
 from detectors.decoders import binary, charset, compressed, json_text, multipart
+from detectors.decoders.text import is_text
 from detectors.model import PAN, Ask, Gap, Inspection, Limits, OutOfTime, Peel, View
 from detectors.overlaps import settle
 from detectors.presidio import Presidio
@@ -66,13 +68,14 @@ class Inspector:
         walk = Walk(self._sieve, self._team, self._recognition, limits)
         kind = _lower_type(declared)
         try:
-            known = None
+            known = text = None
             if len(body) <= limits.body and content_encoding.strip().lower() in ("", "identity"):
                 label = label_of(View(b"", key=key)) if key else b""
-                over, known = self._at_once(body, kind, label, Purse(limits))
+                text = cache(lambda: is_text(body))
+                over, known = self._at_once(body, kind, label, Purse(limits), text)
                 if over:
                     return Inspection()
-            walk.run(body, kind, content_encoding, key, known)
+            walk.run(body, kind, content_encoding, key, known, text)
         except Exception:  # noqa: BLE001 - whatever the bytes did to us, they are not known to be clean
             walk.gaps.append(Gap("inspector-error", 0, len(body)))
         return Inspection(settle(walk.findings), tuple(dict.fromkeys(walk.gaps)))
@@ -80,14 +83,14 @@ class Inspector:
     def quiet(self, data: bytes, content_type: str = "") -> bool:
         """Whether a look or two says that ``inspect`` would find nothing and leave no gap. ``data`` must not
         be content-encoded. ``False`` means: ask ``inspect``."""
-        over, _ = self._at_once(data, _lower_type(content_type), b"", Purse(self._limits))
+        over, _ = self._at_once(data, _lower_type(content_type), b"", Purse(self._limits), lambda: is_text(data))
         return over
 
     def _at_once(
-        self, data: bytes, kind: str, label: bytes, purse: Purse
+        self, data: bytes, kind: str, label: bytes, purse: Purse, text: Callable[[], bool]
     ) -> tuple[bool, tuple[Hits, hopeless.Prospects] | None]:
         """Whether one pass tells that there is nothing, and what that pass pointed at if it was made."""
-        if not _is_plain(kind) or data[:1] in _MAGIC_STARTS or binary.is_opaque(data, kind, purse):
+        if not _is_plain(kind) or data[:1] in _MAGIC_STARTS or binary.is_opaque(data, kind, purse, text):
             return False, None
         if self._team.hits(data) is not None:
             return False, None

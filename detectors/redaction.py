@@ -138,6 +138,9 @@ def _text(finding: Finding, number: bytes, style: Style) -> bytes:
 def masked(number: bytes, first: int) -> bytes:
     """``number`` with all but its ``first`` and last four digits starred; separators stay. Fewer than fourteen digits
     keep only the last four: of them, first six and last four would be nearly all."""
+    if number.isdigit():
+        first = first if len(number) >= 14 else 0
+        return number[:first] + b"*" * (len(number) - first - 4) + number[-4:]
     total = sum(48 <= byte <= 57 for byte in number)
     if total < 14:
         first = 0

@@ -9,7 +9,7 @@ sieve cannot see into (compression, archives, binary messages) is opened first.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import chain
@@ -66,6 +66,7 @@ class Walk:
         self._limits = limits
         self._purse = Purse(limits)
         self._known: tuple[Hits, Prospects] | None = None
+        self._text: Callable[[], bool] | None = None
         self.findings: list[Finding] = []
         self.gaps: list[Gap] = []
 
@@ -76,10 +77,11 @@ class Walk:
         content_encoding: str,
         key: str = "",
         known: tuple[Hits, Prospects] | None = None,
+        text: Callable[[], bool] | None = None,
     ) -> None:
         """Fills ``findings`` and ``gaps``. Raises nothing but what a defect would raise. ``known``: what the sieve has
-        pointed at there already, and what may come of it."""
-        self._known = known
+        pointed at there already, and what may come of it. ``text``: tells whether ``body`` is text, at no more cost."""
+        self._known, self._text = known, text
         root = View(body[: self._limits.body], content_type=content_type, key=key)
         try:
             if len(body) > self._limits.body:
@@ -151,11 +153,14 @@ class Walk:
             list(self._children(view, office.peel(view.data, ask)))
         elif told and not is_text(view.data):
             list(self._children(view, told.peel(view.data, ask)))
-        elif opaque:
+        elif opaque and not self._is_text(view):
             list(self._children(view, embedded.peel(view.data, ask)))
         if self._recharset(view):
             return
         self._look(view, label_of(view), claimed)
+
+    def _is_text(self, view: View) -> bool:
+        return self._text() if view.parent is None and self._text is not None else is_text(view.data)
 
     def _opened(self, view: View, ask: Ask) -> bool:
         """Whether the view was compressed, an archive or a stream of frames, and what it holds has been visited."""
@@ -229,7 +234,8 @@ class Walk:
         plain = view.data.isascii() and b"\x00" not in view.data and b"\x1b" not in view.data
         if not declared and plain and b"encoding" not in view.data[:256]:
             return False
-        items = charset.peel_charset(view.data, declared, self._ask(view, ()))
+        sound = view.parent is None and self._text is not None and self._text()
+        items = charset.peel_charset(view.data, declared, self._ask(view, ()), sound=sound)
         kind = "" if binary.declared_form(view.content_type) else view.content_type.split(";")[0]
         spans = list(self._children(view, items, f"{kind}; charset=utf-8"))
         return any(start <= _MARK and end >= len(view.data) - _MARK for start, end in spans)

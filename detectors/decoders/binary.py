@@ -71,25 +71,28 @@ def guess(data: bytes, ask: Ask) -> tuple[Form, Survey] | None:
     return None
 
 
-def may_be_opaque(data: bytes) -> bool:
+def may_be_opaque(data: bytes, text: Callable[[], bool] | None = None) -> bool:
     """Whether it is worth to ask if the sieve cannot see what is in the bytes. Small text, which there is most of, is
     told apart at once; of what is larger the first and last bytes tell."""
     small = len(data) <= _SMALL
-    return not small or not is_text(data) or _PDF in data or compressed.announced(data) == "deflate"
+    return (
+        not small or not (text() if text else is_text(data)) or _PDF in data or compressed.announced(data) == "deflate"
+    )
 
 
-def is_opaque(data: bytes, content_type: str, budget: Budget) -> bool:
+def is_opaque(data: bytes, content_type: str, budget: Budget, text: Callable[[], bool] | None = None) -> bool:
     """Whether the sieve may not see what is in the bytes, so that ``inspect`` has to be asked: they are compressed, an
-    archive or a binary message, or begin like one."""
+    archive or a binary message, or begin like one. ``text``: tells whether they are text, for who asks more than once.
+    """
     if _HINT.search(content_type) and (declared_form(content_type) or grpc.DECLARED.match(content_type)):
         return True
     if envelope.may_be(data, content_type):
         return True
-    if not may_be_opaque(data):
+    if not may_be_opaque(data, text):
         return False
     if compressed.announces(data) or archive.is_archive(data):
         return True
-    if len(data) < _SHORTEST or is_text(data):
+    if len(data) < _SHORTEST or (text() if text else is_text(data)):
         return False
     ask = Ask("", (), budget)
     return any(form.may_be(data, ask) for form in FORMS) or embedded.may_be(data)

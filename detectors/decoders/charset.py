@@ -83,8 +83,12 @@ def codec_for(label: str) -> str | None:
     return None if name in _NO_CHARSET else name
 
 
-def sniff(data: bytes) -> str:
-    """The Python codec of text whose bytes say what they are although nobody else does; "" for UTF-8 and unknown."""
+def sniff(data: bytes, *, sound: bool = False) -> str:
+    """The Python codec of text whose bytes say what they are although nobody else does; "" for UTF-8 and unknown.
+
+    ``sound``: they are known to be text in UTF-8 (``is_text``), or in seven bits."""
+    if sound:
+        return "iso2022_jp" if iso2022jp.escapes(data) else ""
     codec = wide.sniff(data)
     if codec:
         return codec
@@ -164,14 +168,14 @@ def _reads_as_utf8(data: bytes, codec: str) -> bool:
     )
 
 
-def _choose(data: bytes, codec: str | None) -> str:
+def _choose(data: bytes, codec: str | None, *, sound: bool) -> str:
     """The codec to decode with: as declared, but bytes that are plainly UTF-16 or UTF-32 win, as a byte order mark does
     in browsers; an undeclared, unknown or ASCII-like label leaves it to the bytes."""
     if not codec:
         said = _XML_ENCODING.match(data)
-        return sniff(data) or (said and codec_for(said[1].decode())) or ""
+        return sniff(data, sound=sound) or (said and codec_for(said[1].decode())) or ""
     if codec in _AS_IS:
-        return sniff(data)
+        return sniff(data, sound=sound)
     if codec in wide.CODECS and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return codec
     return wide.sniff(data) or codec
@@ -195,7 +199,7 @@ def _as_well(data: bytes, codec: str, ask: Ask) -> Iterator[Peel | Gap]:
         yield _multibyte(data, other, ask)
 
 
-def peel_charset(data: bytes, charset: str | None, ask: Ask) -> Iterator[Peel | Gap]:
+def peel_charset(data: bytes, charset: str | None, ask: Ask, *, sound: bool = False) -> Iterator[Peel | Gap]:
     """The view as UTF-8, where it is in another charset: as declared, or as its bytes say ("" for none declared).
 
     Bytes that already read the same in UTF-8 give nothing. A label that names no charset gives a Gap
@@ -203,14 +207,14 @@ def peel_charset(data: bytes, charset: str | None, ask: Ask) -> Iterator[Peel | 
     several sources: bytes that are sound UTF-8, that the other Japanese charset fits, or that have full-width digits in
     another one, are read as that, too. UTF-16 that nobody declared may be a part only, or change its alignment
     half-way: what the whole does not cover is yielded in runs. Under a label that would make ASCII unreadable the bytes
-    are yielded as they stand, too: a reader that ignores the label sees those.
+    are yielded as they stand, too: a reader that ignores the label sees those. ``sound``: see ``sniff``.
     """
     declared = codec_for(charset) if charset and charset.strip() else ""
     if not data:
         return
     if declared is None:
         yield Gap("unknown-charset", 0, len(data))
-    codec = _choose(data, declared)
+    codec = _choose(data, declared, sound=sound)
     lies = bool(declared) and codec == declared and b"\0" not in data and not _reads_as_utf8(_ALL_ASCII, codec)
     if codec in wide.CODECS:
         yield wide.peel(data, codec, ask)

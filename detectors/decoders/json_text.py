@@ -225,9 +225,9 @@ def _whole_in_a_line(data: bytes, start: int, end: int) -> bool:
 
 def _lines(data: bytes, wanted: _Wanted, ask: Ask) -> Iterator[tuple[int, int, str]]:
     """Span and document of each line that was asked for."""
-    within = None
     if ask.named is not None and ask.beside is not None and not ask.beside.inside("[-1]"):  # there is no such line
-        within = ask.beside.elements("")
+        yield from _numbered(data, sorted(ask.beside.elements("")), ask)
+        return
     at = number = 0
     while at < len(data):
         ahead = wanted.ahead(data, at)
@@ -236,9 +236,22 @@ def _lines(data: bytes, wanted: _Wanted, ask: Ask) -> Iterator[tuple[int, int, s
             ask.budget.check_time()
             continue
         end = data.find(b"\n", at) + 1 or len(data)
-        if number in within if within is not None else wanted.line(data, at, end):
+        if wanted.line(data, at, end):
             yield at, end, f"[{number}]."
         at, number = end, number + 1
+
+
+def _numbered(data: bytes, numbers: Sequence[int], ask: Ask) -> Iterator[tuple[int, int, str]]:
+    """Likewise, of the lines of these numbers."""
+    at = here = 0
+    for number in numbers:
+        ask.budget.check_time()
+        while here < number:
+            at, here = data.find(b"\n", at) + 1, here + 1
+            if not at:
+                return
+        if at < len(data):
+            yield at, data.find(b"\n", at) + 1 or len(data), f"[{number}]."
 
 
 def peel(data: bytes, ask: Ask) -> Iterator[Peel | Gap]:
