@@ -1,7 +1,7 @@
 """What an inspection costs: beside Presidio's card recognizer and a bare Hyperscan scan, by size, by depth, at worst.
 
 One process, one core; each figure is the best of several runs of processor time. Run it from the Makefile
-(``make bench-inspect``) or as ``python benchmarks/inspect_bodies.py --plot docs/images/inspect.svg --json figures.json``.
+(``make bench-inspect``) or as ``python benchmarks/inspect_bodies.py --plot docs/images/inspect.svg``.
 """
 
 from __future__ import annotations

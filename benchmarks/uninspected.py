@@ -15,7 +15,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parent.parent)]
 from proxy.guard import PASSED  # noqa: E402
 from proxy.host import Host  # noqa: E402 - needs the path
 from proxy.message import Decision, Message  # noqa: E402
-from proxy.metrics import PrometheusMeter  # noqa: E402
+from proxy.metrics.meter import PrometheusMeter  # noqa: E402
 from proxy.policy import Policy, load  # noqa: E402
 
 

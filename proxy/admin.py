@@ -1,5 +1,7 @@
-"""The operators' side door: /metrics, /healthz, /readyz and the inspector page (``proxy.page``). No card traffic passes
-here, and nothing can be changed."""
+"""The operators' side door: /metrics, /healthz, /readyz and the inspector page (``proxy.page``).
+
+No card traffic passes here, and nothing can be changed.
+"""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from proxy.gmo import calls as gmo
 from proxy.gmo.review import CALLS_TOKEN_ENDPOINT
 from proxy.message import Direction
+from proxy.metrics.series import gap_reason
 from proxy.policy.routes import Role
-from proxy.series import gap_reason
 
 _GAPS = frozenset({"unlisted-gmo-path", "unreadable-gmo-call", "unlisted-destination"})
 """Gap reasons with an advice of their own. The other reasons say it themselves."""

@@ -24,7 +24,7 @@ from proxy.records.ledger import Ledger, complain, monitors
 
 if TYPE_CHECKING:
     from detectors.model import Inspection
-    from proxy.metrics import Meter
+    from proxy.metrics.meter import Meter
     from proxy.policy import Policy
     from proxy.records.audit import AuditSink
 

@@ -15,9 +15,9 @@ from detectors import model
 from proxy import advice
 from proxy.advice import Case, Fact
 from proxy.message import Action, Message
+from proxy.metrics.series import gap_reason
 from proxy.records.record import where
 from proxy.scrub import safe_mask
-from proxy.series import gap_reason
 from proxy.texts import say
 
 if TYPE_CHECKING:

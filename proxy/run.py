@@ -21,21 +21,21 @@ from pathlib import Path
 from detectors.inspector import Inspector
 from detectors.presidio import RecognizerError
 from proxy.admin import LISTENING, PASSED, AdminError, Readiness, Render, Runner, admin_app, is_loopback, serve_admin
-from proxy.bypass_watch import Watch
+from proxy.bypass.silence import Silence
+from proxy.bypass.watch import Watch
 from proxy.guard import Guard
 from proxy.host import Host, StartError
 from proxy.http.tls import TlsFileError
 from proxy.keyfile import KeyFileError, read_key, regular
-from proxy.metrics import PrometheusMeter
-from proxy.metrics_sum import Counts, counted
+from proxy.metrics.meter import PrometheusMeter
+from proxy.metrics.sum import Counts, counted
 from proxy.notify import READY, STOPPING, notify
-from proxy.page import Page, Shown
+from proxy.page.server import Page, Shown
 from proxy.policy import Policy, PolicyError, load
 from proxy.policy.errors import scrub
 from proxy.policy.files import files_of
 from proxy.records.audit import AuditError, JsonLinesAudit
 from proxy.records.coverage import Coverage
-from proxy.silence import Silence
 from proxy.watch import due
 from proxy.workers import return_large_blocks
 
@@ -89,7 +89,7 @@ def main(policy_path: Path, workers: int = 1, grace: float = GRACE_SECONDS) -> i
             gc.collect()
             gc.freeze()  # or each full collection would hold up all lanes for a tenth of a second
             return asyncio.run(_serve(sidecar))
-        from proxy.supervisor import supervise  # noqa: PLC0415 - it is made of this module's parts
+        from proxy.processes.supervisor import supervise  # noqa: PLC0415 - it is made of this module's parts
 
         return supervise(sidecar, workers)
     except TlsFileError as error:

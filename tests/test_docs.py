@@ -16,11 +16,11 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from proxy import cli, stock
+from proxy.metrics.series import GAP_REASONS, SERIES
 from proxy.policy import Policy, load
 from proxy.policy.model import Defaults, LaneLimits, Overrides
 from proxy.problem import STATUS
 from proxy.refusals import REFUSALS
-from proxy.series import GAP_REASONS, SERIES
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()

@@ -41,7 +41,7 @@ def networkpolicy(
     Names outside of the cluster are resolved. What has to be completed or compared is told on standard error with its
     line; until then that way is closed.
     """
-    from proxy.bypass_watch import resolve  # noqa: PLC0415 - the other commands start without these
+    from proxy.bypass.watch import resolve  # noqa: PLC0415 - the other commands start without these
     from proxy.networkpolicy import write  # noqa: PLC0415
     from proxy.policy import load  # noqa: PLC0415
 

@@ -8,14 +8,14 @@ from ipaddress import ip_address
 from shlex import quote
 from urllib.parse import urlsplit
 
-from proxy.bypass import Bypass, Sinks, guarded, routes
-from proxy.bypass_watch import resolve
+from proxy.bypass.routes import Bypass, Sinks, guarded, routes
+from proxy.bypass.sockets import Sockets
+from proxy.bypass.watch import resolve
 from proxy.doctor.process import Owner
 from proxy.doctor.rows import Row, Subject
 from proxy.doctor.sidecar import Sidecar
 from proxy.policy import Lane, Policy
 from proxy.policy.values import Address, is_address, normal_host
-from proxy.sockets import Sockets
 
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY")
 _ANY = ("0.0.0.0", "::")

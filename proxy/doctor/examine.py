@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from proxy import sockets
+from proxy.bypass import sockets
+from proxy.bypass.sockets import Sockets
 from proxy.check import check_recognizers
 from proxy.doctor import bypass, certificates, clock, files, lanes, process, sidecar, trust, upstreams
 from proxy.doctor import policy as policy_file
@@ -20,7 +21,6 @@ from proxy.doctor.sidecar import NoSidecarError, Sidecar
 from proxy.http.seat import Rules
 from proxy.pem import TlsFileError
 from proxy.policy import Policy, PolicyError, load
-from proxy.sockets import Sockets
 
 LOOK_SECONDS = 20.0
 Told = Callable[[int, int], None]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from proxy import sockets
+from proxy.bypass import sockets
 from proxy.doctor.rows import Row, Subject
 from proxy.doctor.sidecar import Sidecar, reached
 from proxy.doctor.wire import Wire

@@ -79,7 +79,7 @@ class Opaque:
     """A connection that nobody can read, waiting for the gate's word."""
 
     gap: str
-    """Why not: a row of ``proxy.series.GAP_REASONS``."""
+    """Why not: a row of ``proxy.metrics.series.GAP_REASONS``."""
     peer: str
     host: str
     """Where it leads, or says it does."""

@@ -19,7 +19,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
-from proxy.recent import Recent
 from proxy.records.audit_end import End, end_of, end_of_file, torn
 from proxy.records.audit_verify import Verification, verify
 from proxy.records.chain import (
@@ -33,6 +32,7 @@ from proxy.records.chain import (
     seal_head,
     unseal_head,
 )
+from proxy.records.recent import Recent
 from proxy.records.segments import closed, name_for
 
 __all__ = ["AuditError", "AuditSink", "JsonLinesAudit", "RecordingAudit", "Verification", "verify"]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from proxy.records.ledger import complain
 
 if TYPE_CHECKING:
-    from proxy.metrics_sum import Counts
+    from proxy.metrics.sum import Counts
     from proxy.policy import Lane, Policy
 
 ROWS: Mapping[str, tuple[str, ...]] = {

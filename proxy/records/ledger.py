@@ -18,7 +18,7 @@ from proxy.records.audit import AuditError
 
 if TYPE_CHECKING:
     from proxy.judge import Verdict
-    from proxy.metrics import Meter
+    from proxy.metrics.meter import Meter
     from proxy.policy import Policy
     from proxy.records.audit import AuditSink
     from proxy.scrub import Quiet

@@ -13,7 +13,7 @@ from typing import Any
 from proxy.guard import Guard
 from proxy.host import Host
 from proxy.message import Action, Decision, Message
-from proxy.metrics import RecordingMeter
+from proxy.metrics.meter import RecordingMeter
 from proxy.policy import Policy, load
 from proxy.records.audit import RecordingAudit
 from tests.e2e.origin import OK, Origin, Reply, exchange, origin

@@ -28,7 +28,7 @@ from detectors.sieve import Sieve
 from proxy import addon, workers
 from proxy.http import client as http_client
 from proxy.http import server as http_server
-from proxy.metrics import RecordingMeter
+from proxy.metrics.meter import RecordingMeter
 from proxy.records.audit import RecordingAudit
 from tests.e2e.origin import OK, exchange, get, origin, post, read_response, status_of
 from tests.e2e.plane import PAN, boundary, until

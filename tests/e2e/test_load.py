@@ -13,7 +13,7 @@ import pytest
 
 from detectors import Inspector
 from proxy.guard import Guard
-from proxy.metrics import RecordingMeter
+from proxy.metrics.meter import RecordingMeter
 from proxy.records.audit import RecordingAudit
 from tests.e2e.origin import OK, body_of, exchange, origin, post, status_of
 from tests.e2e.plane import plane, policy, until

@@ -19,7 +19,7 @@ from tests.sidecar import ROOT, free_port, policy_document
 
 STARTS = """
 import os, resource, runpy, signal, sys
-import proxy.member, proxy.supervisor, proxy.run
+import proxy.processes.member, proxy.processes.supervisor, proxy.run
 
 made = proxy.run.Inspector(fingerprint_key=b"k" * 32)
 make = proxy.run.Inspector
@@ -32,7 +32,7 @@ def full():
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
 def dying():
-    proxy.member.work = lambda *_, **__: os.kill(os.getpid(), 9)
+    proxy.processes.member.work = lambda *_, **__: os.kill(os.getpid(), 9)
 
 def unchecked():
     make.self_check = blind

@@ -19,7 +19,7 @@ from websockets.protocol import State
 from detectors import Inspection, Inspector
 from proxy import addon
 from proxy.guard import Guard
-from proxy.metrics import RecordingMeter
+from proxy.metrics.meter import RecordingMeter
 from proxy.records.audit import RecordingAudit
 from tests.e2e.authority import authority, server_context
 from tests.e2e.plane import PAN, boundary, plane, policy, until

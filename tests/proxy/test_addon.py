@@ -11,7 +11,7 @@ from proxy.addon import INLINE_BYTES, Gate, carry_out, is_heavy
 from proxy.http import marks
 from proxy.http.flows import Context, request_message
 from proxy.message import Action, Decision
-from proxy.metrics import RecordingMeter
+from proxy.metrics.meter import RecordingMeter
 from proxy.policy.routes import Route
 from proxy.workers import Workers
 from tests.e2e.plane import BLOCK, GAP, PAN, ScriptedGuard, policy

@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from proxy.admin import LISTENING, PASSED, AdminError, Readiness, admin_app, host_of, is_loopback, serve_admin
-from proxy.metrics import PrometheusMeter
+from proxy.metrics.meter import PrometheusMeter
 
 METER = PrometheusMeter(version="1.2.3")
 READY = Readiness({"app-logs": LISTENING, "gmo": LISTENING}, PASSED)

@@ -14,7 +14,7 @@ from detectors.model import Finding, Gap, Inspection, Limits, View
 from proxy.guard import Guard
 from proxy.judge import Verdict
 from proxy.message import Action, Part
-from proxy.metrics import RecordingMeter
+from proxy.metrics.meter import RecordingMeter
 from proxy.policy.model import Suppression
 from proxy.records.audit import AuditError, RecordingAudit
 from tests.proxy.guard_parts import CLEAN, GAP, LEAK, PAN, FakeInspector, finding, message, policy

@@ -9,7 +9,7 @@ from detectors import Inspection, Inspector
 from proxy import probe
 from proxy.guard import Guard
 from proxy.host import Host
-from proxy.metrics import RecordingMeter
+from proxy.metrics.meter import RecordingMeter
 from proxy.records.audit import RecordingAudit
 from tests.e2e.origin import origin
 from tests.e2e.plane import plane, policy

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from proxy.metrics.series import UPSTREAM_REASONS
 from proxy.refusals import REFUSALS, answer, problem, reason_phrase, restated, upstream_reason
-from proxy.series import UPSTREAM_REASONS
 
 
 @pytest.mark.parametrize("word", REFUSALS)

@@ -15,7 +15,7 @@ from mitmproxy.test import taddons
 from proxy import stock
 from proxy.addon import Gate
 from proxy.http import marks
-from proxy.metrics import RecordingMeter
+from proxy.metrics.meter import RecordingMeter
 from proxy.stock import LIMITS, Stock, lane_of
 from proxy.workers import Workers
 from tests.e2e.origin import OK, body_of, exchange, get, origin, post, status_of

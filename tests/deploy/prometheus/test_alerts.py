@@ -122,7 +122,7 @@ def test_no_runbook_for_an_alert_that_is_not_there():
 
 
 def test_every_series_in_the_rules_exists():
-    from proxy.series import SERIES
+    from proxy.metrics.series import SERIES
 
     known = {row.name + end for row in SERIES for end in ("", "_bucket")}
     used = {name for path in RULES for name in re.findall(r"\bsekisho_\w+", path.read_text())}

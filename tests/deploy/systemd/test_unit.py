@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy import supervisor
+from proxy.processes import supervisor
 from proxy.run import BAD_INPUT, GRACE_SECONDS
 from tests.sidecar import ROOT
 

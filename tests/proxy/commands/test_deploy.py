@@ -10,7 +10,7 @@ import yaml
 
 @pytest.fixture(autouse=True)
 def _no_names(monkeypatch):
-    monkeypatch.setattr("proxy.bypass_watch.resolve", lambda name: ())
+    monkeypatch.setattr("proxy.bypass.watch.resolve", lambda name: ())
 
 
 def test_to_standard_output(run, policy):

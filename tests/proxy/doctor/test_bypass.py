@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from proxy.bypass.sockets import Connection, Endpoint, Sockets
 from proxy.doctor import bypass
 from proxy.doctor.process import Owner
 from proxy.doctor.sidecar import Sidecar
-from proxy.sockets import Connection, Endpoint, Sockets
 from tests.e2e.plane import policy
 
 HOSTS = [{"hosts": ["p01.mul-pay.jp", "*.sentry.io"], "role": "external"}]

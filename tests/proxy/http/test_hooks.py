@@ -9,7 +9,7 @@ from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 from proxy.addon import Gate
 from proxy.http.hooks import LaneHooks
 from proxy.http.seat import LaneSeat, Rules, Table
-from proxy.metrics import RecordingMeter
+from proxy.metrics.meter import RecordingMeter
 from proxy.workers import Workers
 from tests.e2e.plane import ScriptedGuard, policy
 

@@ -6,7 +6,7 @@ import pytest
 from mitmproxy.connection import Server
 
 from proxy.http.seat import LaneSeat, Rules, Table
-from proxy.metrics import RecordingMeter
+from proxy.metrics.meter import RecordingMeter
 from tests.e2e.plane import policy
 
 

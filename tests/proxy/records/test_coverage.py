@@ -6,12 +6,12 @@ from collections import Counter
 
 import pytest
 
-from proxy.metrics import PrometheusMeter
-from proxy.metrics_sum import added, counted, lasting
+from proxy.metrics.meter import PrometheusMeter
+from proxy.metrics.series import SERIES
+from proxy.metrics.sum import added, counted, lasting
 from proxy.policy import Policy
 from proxy.records.audit import AuditError
 from proxy.records.coverage import OWN, ROWS, Coverage, figures, tally
-from proxy.series import SERIES
 from tests.e2e.plane import policy
 from tests.proxy.guard_parts import message
 

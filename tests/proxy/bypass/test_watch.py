@@ -8,11 +8,11 @@ import threading
 
 import pytest
 
-from proxy import bypass_watch
-from proxy.bypass_watch import AGAIN_SECONDS, KEEP_SECONDS, MOST_RECORDED, Addresses, Watch
-from proxy.metrics import RecordingMeter
+from proxy.bypass import watch as bypass_watch
+from proxy.bypass.sockets import Connection, Endpoint, Sockets
+from proxy.bypass.watch import AGAIN_SECONDS, KEEP_SECONDS, MOST_RECORDED, Addresses, Watch
+from proxy.metrics.meter import RecordingMeter
 from proxy.records.audit import AuditError
-from proxy.sockets import Connection, Endpoint, Sockets
 from tests.e2e.plane import policy
 
 APP = os.geteuid() + 1

@@ -11,11 +11,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from proxy import worker_process as module
 from proxy.admin import LISTENING, PASSED
-from proxy.channel import Asker, answer
+from proxy.processes import worker_process as module
+from proxy.processes.channel import Asker, answer
+from proxy.processes.worker_process import LOST, work
 from proxy.run import BAD_INPUT, FAULT, NO_START, build
-from proxy.worker_process import LOST, work
 from tests.e2e.authority import authority, client_context, pair
 from tests.e2e.origin import OK, exchange, origin, post, status_of
 from tests.sidecar import free_port, policy_document, write_policy

@@ -16,14 +16,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from proxy import sockets
-from proxy.bypass import Bypass, Key, Sinks, guarded, inward, key_of, redirects, routes
+from proxy.bypass import sockets
+from proxy.bypass.routes import Bypass, Key, Sinks, guarded, inward, key_of, redirects, routes
 from proxy.policy.values import is_address
 from proxy.records.ledger import complain
 
 if TYPE_CHECKING:
+    from proxy.bypass.sockets import Sockets
     from proxy.policy import Policy
-    from proxy.sockets import Sockets
 
 RESOLVE_SECONDS = 30.0
 """How often names are resolved."""

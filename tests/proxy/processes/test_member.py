@@ -6,9 +6,9 @@ import subprocess
 
 import pytest
 
-from proxy import member as module
-from proxy.channel import Gone
-from proxy.member import Member
+from proxy.processes import member as module
+from proxy.processes.channel import Gone
+from proxy.processes.member import Member
 
 
 @pytest.fixture

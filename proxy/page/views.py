@@ -11,7 +11,7 @@ from typing import Any
 
 from proxy import advice
 from proxy.admin import LISTENING, PASSED, Readiness
-from proxy.metrics_sum import Counts
+from proxy.metrics.sum import Counts
 from proxy.policy import Lane, Policy
 from proxy.records.coverage import tally
 from proxy.scrub import HIDDEN

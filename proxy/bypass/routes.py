@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Literal
 from proxy.policy.values import is_address
 
 if TYPE_CHECKING:
+    from proxy.bypass.sockets import Connection, Endpoint, Sockets
     from proxy.policy import Policy
-    from proxy.sockets import Connection, Endpoint, Sockets
 
 QUIC_PORT = 443
 ANY_PORT = 0

@@ -24,12 +24,12 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from proxy import page_views
 from proxy.admin import Readiness
-from proxy.metrics_sum import Counts
-from proxy.page_views import Filter
+from proxy.metrics.sum import Counts
+from proxy.page import views as page_views
+from proxy.page.views import Filter
 from proxy.policy import Policy
-from proxy.recent import MOST, Recent
+from proxy.records.recent import MOST, Recent
 from proxy.texts import TEXTS, Lang, language, say
 
 LISTED = 100
@@ -41,7 +41,7 @@ BEAT_SECONDS = 15.0
 PAUSE_SECONDS = 0.2
 """Between two bursts of violations."""
 
-ASSETS = Path(__file__).parent / "assets"
+ASSETS = Path(__file__).parent.parent / "assets"
 STATIC = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Protocol
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 
-from proxy.metrics_recording import RecordingMeter
-from proxy.metrics_sum import Counts, Summed
-from proxy.series import BOUNDS, OTHER, SERIES, STAGES, Series, gap_reason
+from proxy.metrics.recording import RecordingMeter
+from proxy.metrics.series import BOUNDS, OTHER, SERIES, STAGES, Series, gap_reason
+from proxy.metrics.sum import Counts, Summed
 
 if TYPE_CHECKING:
     from detectors.model import Finding
@@ -63,10 +63,10 @@ class Meter(Protocol):
         ``proxy.refusals.REFUSALS``."""
 
     def upstream_error(self, lane: str, reason: str) -> None:
-        """The upstream failed; ``reason`` is one of ``proxy.series.UPSTREAM_REASONS``."""
+        """The upstream failed; ``reason`` is one of ``proxy.metrics.series.UPSTREAM_REASONS``."""
 
     def bypass(self, lane: str, kind: str, new: int) -> None:
-        """Something goes around the lane, or all lanes (""): ``new`` more than before, of ``proxy.series.WAYS``."""
+        """Something goes around the lane, or all lanes (""): ``new`` more than before, of ``series.WAYS``."""
 
     def watched(self) -> None:
         """The socket table has been looked through."""

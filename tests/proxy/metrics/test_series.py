@@ -12,8 +12,8 @@ from detectors.iin import BRANDS
 from proxy.gmo import review as gmo_review
 from proxy.judge import Kind
 from proxy.message import Action, Direction
+from proxy.metrics.series import BOUNDS, OTHER, SERIES, gap_reason
 from proxy.policy import routes as policy_routes
-from proxy.series import BOUNDS, OTHER, SERIES, gap_reason
 
 OWN = {"lane", "policy_id", "sha256", "mode", "version", "python"}
 """Labels whose values come from the policy in force or from the program: one at a time, or one a lane."""

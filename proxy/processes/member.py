@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from proxy.admin import PASSED, Readiness
-from proxy.channel import Asker, Gone
-from proxy.metrics_sum import Counts
+from proxy.metrics.sum import Counts
+from proxy.processes.channel import Asker, Gone
+from proxy.processes.worker_process import work
 from proxy.run import FAULT, Sidecar
-from proxy.worker_process import work
 
 END_SECONDS = 1.0
 """How long a worker that has said its last word may take to end."""

@@ -5,11 +5,11 @@ from collections import Counter, deque
 
 import pytest
 
-from proxy import silence
-from proxy.metrics import PrometheusMeter, RecordingMeter
-from proxy.metrics_sum import counted
+from proxy.bypass import silence
+from proxy.bypass.silence import BUSY, QUIET, Silence, fell_silent, requests
+from proxy.metrics.meter import PrometheusMeter, RecordingMeter
+from proxy.metrics.sum import counted
 from proxy.records.audit import AuditError
-from proxy.silence import BUSY, QUIET, Silence, fell_silent, requests
 from tests.e2e.plane import policy
 from tests.proxy.guard_parts import message
 

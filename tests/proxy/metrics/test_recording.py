@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 from detectors.model import Finding
 from proxy.message import Message, Part
-from proxy.metrics import Meter, RecordingMeter
+from proxy.metrics.meter import Meter, RecordingMeter
 from proxy.policy.routes import Route
 
 POLICY = SimpleNamespace(policy_id="shop-2026", mode="enforce")

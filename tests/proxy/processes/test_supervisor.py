@@ -17,14 +17,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from proxy import supervisor as module
-from proxy.channel import answer
 from proxy.keyfile import read_key
-from proxy.member import Member
-from proxy.metrics import PrometheusMeter
+from proxy.metrics.meter import PrometheusMeter
+from proxy.processes import supervisor as module
+from proxy.processes.channel import answer
+from proxy.processes.member import Member
+from proxy.processes.supervisor import Supervisor
 from proxy.records.audit import verify
 from proxy.run import FAULT, NO_START, OK
-from proxy.supervisor import Supervisor
 from tests.e2e.origin import OK as ANSWER
 from tests.e2e.origin import exchange, origin, post, read_response, status_of
 from tests.e2e.plane import until

@@ -13,7 +13,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar, Sample
 
-from proxy.series import SERIES
+from proxy.metrics.series import SERIES
 
 Row = tuple[str, Mapping[str, str], float, Sequence[object] | None]
 """A sample's name, labels and value, and its exemplar (labels, value, time), if it has one."""

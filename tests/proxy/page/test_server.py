@@ -9,8 +9,8 @@ import aiohttp
 import pytest
 
 from proxy.admin import LISTENING, PASSED, Readiness, admin_app, serve_admin
-from proxy.page import ASSETS, STREAMS, Page, Shown
-from proxy.recent import Recent
+from proxy.page.server import ASSETS, STREAMS, Page, Shown
+from proxy.records.recent import Recent
 from proxy.texts import TEXTS
 from tests.proxy.page_records import IDS, found, policy, record
 from tests.published_numbers import card_numbers_in
@@ -366,7 +366,7 @@ async def test_nothing_is_missed_after_a_break(server, client, after, headers, f
 
 
 async def test_live_pages_are_bounded_and_end_with_the_server(start, client, monkeypatch):
-    monkeypatch.setattr("proxy.page.STREAMS", 2)
+    monkeypatch.setattr("proxy.page.server.STREAMS", 2)
     server = await start()
     first = await client.get(f"{server.url}/events")
     second = await client.get(f"{server.url}/events")
@@ -381,7 +381,7 @@ async def test_live_pages_are_bounded_and_end_with_the_server(start, client, mon
 
 
 async def test_a_silent_stream_shows_that_it_lives(server, client, monkeypatch):
-    monkeypatch.setattr("proxy.page.BEAT_SECONDS", 0.01)
+    monkeypatch.setattr("proxy.page.server.BEAT_SECONDS", 0.01)
     async with client.get(f"{server.url}/events") as answer:
         for _ in range(3):
             assert await asyncio.wait_for(answer.content.readuntil(b"\n\n"), 30) == b": \n\n"
@@ -397,7 +397,7 @@ async def test_no_more_digits_than_the_record_has(server, client):
 
 def test_every_text_is_used():
     used = "".join(
-        path.read_text() for path in (*ASSETS.iterdir(), *ASSETS.parent.glob("*.py")) if path.name != "texts.py"
+        path.read_text() for path in (*ASSETS.iterdir(), *ASSETS.parent.rglob("*.py")) if path.name != "texts.py"
     )
     composed = ("fix", "why", "entity", "verdict", "would", "mode", "state", "probe", "confidence", "direction", "kind")
     columns = ("lane", "state", "mode", "probe", "inspected", "uninspected", "gaps", "covered", "time", "kind", "what")

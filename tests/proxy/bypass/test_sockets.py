@@ -7,8 +7,8 @@ import socket
 
 import pytest
 
-from proxy import sockets
-from proxy.sockets import Connection, Endpoint, Sockets, read
+from proxy.bypass import sockets
+from proxy.bypass.sockets import Connection, Endpoint, Sockets, read
 
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 TABLES = ("tcp", "tcp6", "udp", "udp6")

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from proxy.channel import LENGTH, MOST_UNSENT, Asker, Gone, RelayedAudit, answer
+from proxy.processes.channel import LENGTH, MOST_UNSENT, Asker, Gone, RelayedAudit, answer
 from proxy.records.audit import AuditError
 
 EVENT = {"kind": "gap", "path": "/café", "findings": [], "status": 0}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.bypass import Bypass, Sinks, guarded, inward, redirects, routes
-from proxy.sockets import Connection, Endpoint, Sockets
+from proxy.bypass.routes import Bypass, Sinks, guarded, inward, redirects, routes
+from proxy.bypass.sockets import Connection, Endpoint, Sockets
 from tests.e2e.plane import policy
 
 SEKISHO, APP, MESH = 900, 1000, 1337

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import threading
 
-from proxy.recent import Recent
+from proxy.records.recent import Recent
 
 
 def line(seq: int, size: int = 0) -> bytes:

@@ -10,9 +10,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from detectors.model import Finding
 from proxy.message import Message, Part
-from proxy.metrics import PrometheusMeter
+from proxy.metrics.meter import PrometheusMeter
+from proxy.metrics.series import SERIES
 from proxy.policy.routes import Route
-from proxy.series import SERIES
 
 
 def lane(name: str, *modes: str, percent: int = 100) -> SimpleNamespace:

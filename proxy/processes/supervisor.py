@@ -20,15 +20,17 @@ from functools import partial
 from typing import Any
 
 from proxy.admin import LISTENING, PASSED, AdminError, Readiness, Runner
-from proxy.channel import Asker, Gone, answer
+from proxy.bypass.silence import Silence
 from proxy.handler import place
 from proxy.host import StartError, check_free
 from proxy.http.seat import Rules
 from proxy.http.tls import TlsFileError
-from proxy.member import Member, fork
-from proxy.metrics_sum import Counts, added, counted, lasting
+from proxy.metrics.sum import Counts, added, counted, lasting
 from proxy.notify import READY, STOPPING, notify
 from proxy.policy import PolicyError, load, read_policy
+from proxy.processes.channel import Asker, Gone, answer
+from proxy.processes.member import Member, fork
+from proxy.processes.worker_process import HURRY, LAST_WORD
 from proxy.records.audit import AuditError
 from proxy.records.coverage import Coverage
 from proxy.run import (
@@ -42,9 +44,7 @@ from proxy.run import (
     open_admin,
     watched,
 )
-from proxy.silence import Silence
 from proxy.watch import due
-from proxy.worker_process import HURRY, LAST_WORD
 
 START_SECONDS = 30.0
 """How long a worker may take until it listens."""

@@ -17,14 +17,14 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from proxy.bypass_watch import Watch
-from proxy.channel import RelayedAudit, answer
+from proxy.bypass.watch import Watch
 from proxy.guard import Guard
 from proxy.handler import place
 from proxy.host import Host, StartError
 from proxy.http.tls import TlsFileError
-from proxy.metrics_sum import counted
+from proxy.metrics.sum import counted
 from proxy.policy import PolicyError, load
+from proxy.processes.channel import RelayedAudit, answer
 from proxy.records.audit import AuditError
 from proxy.run import BAD_INPUT, FAULT, NO_START, OK, Sidecar, new_meter, readiness_of, self_check
 

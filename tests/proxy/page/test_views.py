@@ -12,7 +12,7 @@ from proxy.admin import LISTENING, PASSED, Readiness
 from proxy.gmo.review import CALLS_TOKEN_ENDPOINT
 from proxy.judge import KINDS, Verdict, Violation
 from proxy.message import Action
-from proxy.page_views import Filter, advised, detail, lanes, percent, row, size, suppression
+from proxy.page.views import Filter, advised, detail, lanes, percent, row, size, suppression
 from proxy.policy.model import Policy, Suppression
 from proxy.records.record import of_failure, of_message
 from proxy.texts import say

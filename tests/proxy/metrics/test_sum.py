@@ -5,9 +5,9 @@ import json
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from proxy.metrics import PrometheusMeter
-from proxy.metrics_sum import added, counted, lasting
-from tests.proxy.test_metrics import FINDING, MESSAGE, POLICY
+from proxy.metrics.meter import PrometheusMeter
+from proxy.metrics.sum import added, counted, lasting
+from tests.proxy.metrics.test_meter import FINDING, MESSAGE, POLICY
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 

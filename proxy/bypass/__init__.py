@@ -1,0 +1,1 @@
+"""What goes around Sekisho, as far as it can be seen from inside."""

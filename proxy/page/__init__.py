@@ -1,0 +1,1 @@
+"""The inspector page of the admin server."""
