@@ -11,7 +11,7 @@ Source: RFC 4180; IANA text/tab-separated-values; the output of psql, mysql and 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from detectors.decoders.naming import LONGEST, name_of, segment
@@ -90,10 +90,14 @@ def _row(data: bytes, at: int, mark: bytes) -> tuple[list[_Cell], int]:
     return cells, at
 
 
-def _header(data: bytes, at: int, *, declared: bool) -> _Header | None:
-    """The header in the line around ``at``, if it is one."""
+def _beginning(data: bytes, at: int) -> tuple[int, tuple[bytes, ...]]:
+    """Where the line around ``at`` begins, and what may part its cells."""
     start, end = _line(data, at)
-    marks = [mark for mark in _DELIMITERS if mark in data[start:end]]
+    return start, tuple(mark for mark in _DELIMITERS if mark in data[start:end])
+
+
+def _header(data: bytes, start: int, marks: Sequence[bytes], *, declared: bool) -> _Header | None:
+    """The header in the line that begins at ``start``, if it is one."""
     for mark in marks or ([b","] if declared else []):
         cells, behind = _row(data, start, mark)
         raw = [data[cell.start : cell.end].strip() for cell in cells]
@@ -180,13 +184,14 @@ def _headers(data: bytes, ask: Ask, *, declared: bool) -> Iterator[int]:
 def peel(data: bytes, ask: Ask) -> Iterator[Peel | Gap]:
     """The cells below each header: all of columns that a card field's name stands over, others where asked for."""
     declared = ask.content_type.partition(";")[0].strip().lower() in DECLARED
-    at = 0
+    at, looked_at = 0, None
     for n, place in enumerate(_headers(data, ask, declared=declared)):
         if not n & 63:
             ask.budget.check_time()
-        if place < at:
+        if place < at or (line := _beginning(data, min(place, len(data) - 1))) == looked_at:
             continue
-        header = _header(data, min(place, len(data) - 1), declared=declared)
+        looked_at = line
+        header = _header(data, *line, declared=declared)
         for item in _rows(data, header, ask, declared=declared) if header else ():
             if isinstance(item, int):
                 at = item
