@@ -27,9 +27,10 @@ _given: set[int] = set()
 
 def free_port() -> int:
     """A TCP port of 127.0.0.1 that nothing listens on now, never the same twice. It is below those that the kernel gives
-    to clients: no connection can take it before its listener does."""
+    to clients, and of a share of its own for each of the test run's processes: nobody can take it before its listener."""
+    share = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 8
     while True:
-        port = random.randrange(12_000, 32_000)
+        port = random.randrange(12_000 + share * 2_500, 14_500 + share * 2_500)
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -21,6 +21,11 @@ _NAME = re.compile(
     r"|裏面?の?[34３４三四]\s?[桁ケけ]た?(?:の(?:番号|数字))?",
     re.IGNORECASE,
 )
+_STEMS = (
+    *("cvv", "cvc", "cvn", "cav2", "csc", "cid", "sec", "verif", "segur", "fnummer", "crypt"),
+    *("安全", "보안", "カード確認", "セキュリティ", "ｾｷｭﾘﾃｨ", "裏"),
+)
+"""Each name has one of these in it, in lower case: most texts have none, which is told a hundred times faster."""
 _HINT = r"(?: ?[(（\[][^\n()（）\[\]]{1,24}[)）\]])?"
 """``(3桁)``, ``(3 digits)`` behind the name."""
 _CODE = (
@@ -97,6 +102,9 @@ MUST_NOT = (
 
 def recognize(text: str) -> Iterator[Recognized]:
     """Every security code that stands under its name."""
+    folded = _folded(text)
+    if not any(stem in folded for stem in _STEMS):
+        return
     at = 0
     while (name := _NAME.search(text, at)) is not None:
         at = name.end()
@@ -118,3 +126,8 @@ def recognize(text: str) -> Iterator[Recognized]:
             yield Recognized(SECURITY_CODE, *value.span(1), "high", "", ("security code key",))
         else:
             yield Recognized(SECURITY_CODE, *value.span(1), "low", "", ("verification key", "may be a one-time code"))
+
+
+def _folded(text: str) -> str:
+    """In lower case, with whatever else ``re.IGNORECASE`` takes for an ``i`` or ``s``."""
+    return text.lower() if text.isascii() else text.casefold().replace("\u0131", "i").replace("\u0307", "")

@@ -179,10 +179,19 @@ async def test_an_upstream_of_another_authority_whose_clock_is_wrong(tmp_path, e
     assert found.rows[clock]["fix"] == "on the machine that is wrong: timedatectl set-ntp true"
 
 
+def has_tried(sidecar) -> None:
+    """Returns once the sidecar has read the policy and could not use it."""
+    ends = time.monotonic() + 30
+    while 'sekisho_policy_reloads_total{result="error"} 1.0' not in sidecar.admin("/metrics"):
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+
+
 async def test_another_policy_in_force_and_then_a_key_that_everybody_reads(tmp_path, examined):
     async with running(tmp_path) as (sidecar, _, _):
         # What the sidecar cannot take over while it runs.
         write_policy(tmp_path, sidecar.policy | {"audit": {**sidecar.policy["audit"], "path": "var/other.jsonl"}})
+        await asyncio.to_thread(has_tried, sidecar)
         found = await examined()
         assert (found.code, found.broken()) == (1, ["policy-in-force"])
         row = found.rows["policy-in-force"]
