@@ -191,9 +191,8 @@ def _by_themselves(found):
     """Where findings stand, but for those that the sieve does not point at, which are found when text near by is read:
     beside a number, or by a name alone that stands far from them."""
     unseen = {"beside a card number", "zero-padded"}
-    told = [
-        each for each in found.findings if unseen.isdisjoint(each.why) and (each.brand or "card key" not in each.why)
-    ]
+    by_name = {("card key",), ("card key", "luhn")}
+    told = [each for each in found.findings if unseen.isdisjoint(each.why) and each.why not in by_name]
     return {(each.entity, each.brand, each.confidence, each.start, each.end) for each in told}, found.gaps
 
 

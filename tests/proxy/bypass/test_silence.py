@@ -109,3 +109,4 @@ async def test_it_looks_again_and_again(guard, monkeypatch):
     running = asyncio.create_task(Silence(guard, RecordingMeter()).run(counts))
     await asyncio.wait_for(twice.wait(), 10)
     running.cancel()
+    assert looked[:2] == [1, 1]
