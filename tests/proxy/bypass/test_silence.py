@@ -11,6 +11,7 @@ from proxy.metrics.meter import PrometheusMeter, RecordingMeter
 from proxy.metrics.sum import counted
 from proxy.records.audit import AuditError
 from tests.e2e.plane import policy
+from tests.proxy.bypass.keeping import Guard
 from tests.proxy.guard_parts import message
 
 UP = {"upstream": "http://127.0.0.1:9"}
@@ -40,18 +41,6 @@ def test_a_history(gmo, logs, expected):
     assert fell_silent("gmo", slices(gmo, logs)) is expected
 
 
-class Guard:
-    def __init__(self, rules):
-        self.policy = rules
-        self.kept = []
-        self.error: Exception | None = None
-
-    def note(self, kind, **own):
-        if self.error:
-            raise self.error
-        self.kept.append((kind, own))
-
-
 @pytest.fixture
 def guard(tmp_path):
     return Guard(policy(tmp_path, UP | {"name": "gmo"}, UP | {"name": "logs"}))
@@ -73,7 +62,7 @@ def test_it_is_counted_and_recorded_once(guard):
     meter = RecordingMeter()
     live(guard, meter, STEADY + [0] * 10, [8] * (BUSY + 10))
     assert meter.calls == [("bypass", "gmo", "silent", "1")]
-    assert guard.kept == [("bypass", {"lane": "gmo", "outcome": "silent"})]
+    assert guard.kept == [{"kind": "bypass", "lane": "gmo", "outcome": "silent"}]
 
 
 def test_and_again_when_it_has_talked_meanwhile(guard):

@@ -14,24 +14,13 @@ from proxy.bypass.watch import AGAIN_SECONDS, KEEP_SECONDS, MOST_RECORDED, Addre
 from proxy.metrics.meter import RecordingMeter
 from proxy.records.audit import AuditError
 from tests.e2e.plane import policy
+from tests.proxy.bypass.keeping import Guard
 
 APP = os.geteuid() + 1
 LANES = (
     {"name": "app-logs", "upstream": "http://10.0.0.9:3100", "role": "logging"},
     {"name": "search", "upstream": "http://es:9200", "role": "storage"},
 )
-
-
-class Guard:
-    def __init__(self, rules):
-        self.policy = rules
-        self.kept = []
-        self.error: Exception | None = None
-
-    def note(self, kind, **own):
-        if self.error:
-            raise self.error
-        self.kept.append({"kind": kind, **own})
 
 
 class Clock:
