@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -13,8 +14,10 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,24 +25,28 @@ ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 30.0
 
 
-_given: set[int] = set()
+_SHARE = 2_500
+
+
+@cache
+def _ports() -> Iterator[int]:
+    """This process's share of the ports below those that the kernel gives to clients, around and around."""
+    first = 12_000 + _SHARE * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 8)
+    start = random.randrange(_SHARE)
+    return (first + (start + step) % _SHARE for step in itertools.count())
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nothing listens on now, never the same twice. It is below those that the kernel gives
-    to clients, and of a share of its own for each of the test run's processes: nobody can take it before its listener."""
-    share = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 8
-    while True:
-        port = random.randrange(12_000 + share * 2_500, 14_500 + share * 2_500)
+    """A TCP port of 127.0.0.1 that nothing listens on now, and not one of the last thousands given. It is below those that
+    the kernel gives to clients, and of a share of its own for each of the test run's processes: nobody can take it before
+    its listener. Raises: RuntimeError when the whole share is taken."""
+    for port in itertools.islice(_ports(), _SHARE):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
+            with suppress(OSError):
                 probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        if port not in _given:
-            _given.add(port)
-            return port
+                return port
+    raise RuntimeError(f"each of this process's {_SHARE} ports is taken: what has left so many listeners behind?")
 
 
 def policy_document(base: Path, lanes: list[dict[str, Any]], **top: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.published_numbers import card_numbers_in, masked
+from tests.sidecar import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 FIND = ROOT / ".ci" / "find-python"
@@ -282,3 +283,8 @@ def test_the_suite_watches_itself(tmp_path, module, options, passes):
 )
 def test_masked(text, expected):
     assert masked(text) == expected
+
+
+def test_a_long_run_never_ends_without_a_free_port():
+    given = [free_port() for _ in range(6_000)]
+    assert len(set(given[-1_000:])) == 1_000, "a port came again soon: two listeners of one test may meet on it"
