@@ -1,8 +1,10 @@
-"""The README documents what the code offers, row by row, and its snippets work. Rows are collected from the code's tables."""
+"""README and docs/ document what the code offers, row by row; snippets work, links lead somewhere. Rows come from the code's tables."""
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -23,13 +25,42 @@ from proxy.problem import STATUS
 from proxy.refusals import REFUSALS
 
 ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text()
-SNIPPETS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+FRONT, INDEX = "README.md", "docs/README.md"
+PAGES = {
+    str(page.relative_to(ROOT)): page.read_text() for page in [ROOT / FRONT, *sorted((ROOT / "docs").rglob("*.md"))]
+}
+SNIPPETS = [
+    found for text in PAGES.values() for found in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+]
 
 
-def rows(first: str) -> list[str]:
-    """The table rows whose first cell is ``first`` in backticks."""
-    return [line for line in README.splitlines() if line.startswith(f"| `{first}` |")]
+def prose(text: str) -> str:
+    """Without what stands in fences, where a ``#`` begins a comment."""
+    return re.sub(r"^ *```.*?^ *```$", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def tables(head: str) -> list[tuple[str, list[str]]]:
+    """(page, cells) of each row of the tables whose first column is called so, wherever they are."""
+    found: list[tuple[str, list[str]]] = []
+    for page, text in PAGES.items():
+        wanted = False
+        for line, below in itertools.pairwise([*text.splitlines(), ""]):
+            if not line.startswith("|"):
+                wanted = False
+                continue
+            cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+            if below.startswith("|---"):
+                wanted = cells[0] == head
+            elif wanted and not line.startswith("|---"):
+                found.append((page, cells))
+    return found
+
+
+def row(page: str, head: str, first: str) -> list[str]:
+    """The cells of the one row for ``first``, in backticks. It is on that page, and on no other under that head."""
+    ((there, cells),) = [(there, cells) for there, cells in tables(head) if cells[0] == f"`{first}`"]
+    assert there == page
+    return cells
 
 
 def model_in(annotation) -> type[BaseModel] | None:
@@ -60,8 +91,7 @@ def options(model: type[BaseModel], prefix: str = "") -> list[tuple[str, object]
     ("name", "default"), options(Policy), ids=lambda value: value if isinstance(value, str) else ""
 )
 def test_every_policy_option_has_a_row_with_its_default(name, default):
-    (row,) = rows(name)
-    shown = row.split(" | ")[1].strip(" |")
+    shown = row("docs/policy.md", "option", name)[1]
     if default is PydanticUndefined:
         assert shown == "required"
     elif default is None or default == ():
@@ -77,24 +107,35 @@ def test_every_policy_option_has_a_row_with_its_default(name, default):
         assert shown == f"`{default}`"
 
 
+def test_no_option_is_documented_that_is_not_there():
+    named = {cells[0].strip("`") for page, cells in tables("option") if page == "docs/policy.md"}
+    assert named == {name for name, _default in options(Policy)}
+
+
 @pytest.mark.parametrize("series", SERIES, ids=lambda series: series.name)
 def test_every_metric_has_a_row_with_its_labels(series):
-    (row,) = rows(series.name)
-    assert row.split(" | ")[1] == (", ".join(f"`{label}`" for label in series.labels) or "–")
+    shown = row("docs/metrics.md", "metric", series.name)[1]
+    assert shown == (", ".join(f"`{label}`" for label in series.labels) or "–")
 
 
 def test_no_metric_is_documented_that_is_not_there():
-    named = set(re.findall(r"^\| `(sekisho_\w+)` \|", README, re.MULTILINE))
+    named = {cells[0].strip("`") for _page, cells in tables("metric")}
     assert named == {series.name for series in SERIES}
-    mentioned = {re.sub(r"_(bucket|sum|count)$", "", name) for name in re.findall(r"\bsekisho_\w+", README)}
+    text = "\n".join(PAGES.values())
+    mentioned = {re.sub(r"_(bucket|sum|count)$", "", name) for name in re.findall(r"\bsekisho_\w+", text)}
     assert mentioned <= named | {stock.OPTION}
 
 
 @pytest.mark.parametrize("reason", sorted(GAP_REASONS))
 def test_every_gap_reason_is_explained(reason):
-    assert len([row for row in rows(reason) if not row.split(" | ")[1].isdigit()]) == 1
+    assert row("docs/refusals.md", "gap", reason)[1]
 
 
+def test_no_gap_reason_is_explained_that_is_not_there():
+    assert {cells[0].strip("`") for _page, cells in tables("gap")} == GAP_REASONS
+
+
+TYPE = "`type`: `urn:sekisho:problem:`"
 ANSWERS = {uri.rpartition(":")[2]: status for uri, status in STATUS.items()} | {
     w: r.status for w, r in REFUSALS.items()
 }
@@ -102,8 +143,11 @@ ANSWERS = {uri.rpartition(":")[2]: status for uri, status in STATUS.items()} | {
 
 @pytest.mark.parametrize("word", ANSWERS)
 def test_every_refusal_has_a_row_with_its_status(word):
-    (status,) = [cell for row in rows(word) if (cell := row.split(" | ")[1]).isdigit()]
-    assert int(status) == ANSWERS[word]
+    assert int(row("docs/refusals.md", TYPE, word)[1]) == ANSWERS[word]
+
+
+def test_no_refusal_is_documented_that_is_not_there():
+    assert {cells[0].strip("`") for _page, cells in tables(TYPE)} == set(ANSWERS)
 
 
 def commands(app: typer.Typer, prefix: str = "sekisho") -> list[tuple[str, set[str]]]:
@@ -122,19 +166,19 @@ def commands(app: typer.Typer, prefix: str = "sekisho") -> list[tuple[str, set[s
     ("command", "flags"), commands(cli.app), ids=lambda value: value if isinstance(value, str) else ""
 )
 def test_every_command_has_a_row_with_its_options(command, flags):
-    found = [line for line in README.splitlines() if re.match(rf"\| `{command}[ `]", line)]
-    assert len(found) == 1
-    assert {flag for flag in flags if flag not in found[0]} == set()
+    ((page, cells),) = [found for found in tables("command") if re.match(rf"`{command}[ `]", found[1][0])]
+    assert page == "docs/commands.md"
+    assert {flag for flag in flags if flag not in " ".join(cells)} == set()
 
 
 @pytest.mark.parametrize("limit", stock.LIMITS)
 def test_every_limit_of_a_stock_mitmproxy_is_named(limit):
-    assert f"- {limit}\n" in README
+    assert [page for page, text in PAGES.items() if f"- {limit}\n" in text] == ["docs/limits.md"]
 
 
 @pytest.mark.parametrize("code", [0, 1, 2, 3, 70])
 def test_every_exit_code_has_a_row(code):
-    assert len(rows(str(code))) == 1
+    assert row("docs/commands.md", "exit code", str(code))[1]
 
 
 def yaml_snippets() -> list[str]:
@@ -151,12 +195,12 @@ def test_every_policy_shown_is_a_good_one(text, tmp_path):
         source = ROOT / "tests" / "data" / name
         (tmp_path / name).write_bytes(source.read_bytes() if source.exists() else b"")
     path = tmp_path / "policy.yaml"
-    path.write_text(text)
+    path.write_text(text.replace("/run/credentials/sekisho.service/", "secrets/"))  # where systemd puts the key
     assert load(path).lanes
 
 
 def test_the_policy_examples_are_there():
-    assert len(yaml_snippets()) >= 2
+    assert len(yaml_snippets()) >= 4
 
 
 def test_json_snippets_are_json():
@@ -189,12 +233,34 @@ def test_make_targets_named_exist():
     assert named <= targets
 
 
-@pytest.mark.parametrize(
-    "page", [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))], ids=lambda page: page.stem
-)
-def test_files_named_exist(page):
-    for name in re.findall(r"\]\((?!https?:|#)([^)#]+)(?:#[^)]*)?\)", page.read_text()):
-        assert (page.parent / name).exists(), name
+def links(page: str) -> list[tuple[str, str]]:
+    """(file, anchor) of each link into the tree; the file is relative to the tree."""
+    found = re.findall(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)", prose(PAGES[page]))
+    here = (ROOT / page).parent
+    return [(os.path.relpath(here / name, ROOT) if name else page, anchor) for name, anchor in found]
+
+
+def anchors(page: str) -> set[str]:
+    """What GitHub makes of the headings: lower case, letters, digits and hyphens; all of them different."""
+    titles = re.findall(r"^#+ (.+?) *$", prose(PAGES[page]), re.MULTILINE)
+    made = [re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles]
+    return {name if not made[:at].count(name) else f"{name}-{made[:at].count(name)}" for at, name in enumerate(made)}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_leads_somewhere(page):
+    for name, anchor in links(page):
+        assert (ROOT / name).exists(), name
+        assert not anchor or anchor in anchors(name), f"{name}#{anchor}"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in (FRONT, INDEX)])
+def test_every_page_is_reached_from_the_index(page):
+    assert page in {name for name, _anchor in links(INDEX)}
+
+
+def test_the_readme_leads_to_the_index():
+    assert INDEX in {name for name, _anchor in links(FRONT)}
 
 
 def test_schema_for_editors_is_current():

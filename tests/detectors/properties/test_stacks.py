@@ -41,7 +41,7 @@ def stacks(draw: st.DrawFn) -> list[Encoder]:
 
 
 def promised(stack: list[Encoder], number: str) -> bool:
-    """What the README's "Limits" leaves out: inside base64 or hex the sieve sees one more encoding that hides digits, or
+    """What docs/limits.md leaves out: inside base64 or hex the sieve sees one more encoding that hides digits, or
     compression (and of a number without separators only, where that encoding is base64 or hex again). What comes out
     of compression is looked at anew."""
     inside, compressed = 0, False
