@@ -6,16 +6,23 @@ No card traffic passes here, and nothing can be changed.
 from __future__ import annotations
 
 import ipaddress
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler, Middleware
 
 from proxy.addresses import why_not_bound
+from proxy.faults import place
+from proxy.policy.values import Address
 
 Runner = web.AppRunner
 """What ``serve_admin`` gives."""
+
+IDLE_SECONDS = 75.0
+"""A connection on which nobody asks anything, or finishes asking, is closed after so long."""
 
 LISTENING = "listening"
 PASSED = "passed"
@@ -79,15 +86,35 @@ def admin_app(*, render: Render, readiness: Callable[[], Awaitable[Readiness]], 
 
 async def serve_admin(application: web.Application, host: str, port: int) -> web.AppRunner:
     """Listens until ``cleanup()`` of the runner it gives. Raises ``AdminError``, and then nothing is left running."""
-    runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+    runner = web.AppRunner(
+        application,
+        handle_signals=False,
+        shutdown_timeout=1.0,
+        keepalive_timeout=IDLE_SECONDS,
+        access_log=None,
+        logger=_faults(),
+    )
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()
     except OSError as error:
         await runner.cleanup()
-        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        raise AdminError(f"the admin server (admin.listen) cannot listen on {where}: {why_not_bound(error)}") from error
+        why = why_not_bound(error)
+        raise AdminError(f"the admin server (admin.listen) cannot listen on {Address(host, port)}: {why}") from error
     return runner
+
+
+def _faults() -> logging.Logger:
+    """Where the server logs what failed, of which only kind and place are told: its text may quote what was asked."""
+    faults = logging.getLogger(f"{__name__}.faults")
+    faults.addFilter(_without_words)
+    return faults
+
+
+def _without_words(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    record.msg, record.args, record.exc_info = "admin failed: %s", (place(error) if error else "no exception",), None
+    return not isinstance(error, HttpProcessingError)  # the client's own fault, and it has been told
 
 
 def _only_for(host: str) -> Middleware:

@@ -10,7 +10,6 @@ import dataclasses
 import io
 import signal
 import sys
-import traceback
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from proxy.commands import ca, deploy, doctor, records
+from proxy.faults import place
 from proxy.keyfile import KeyFileError
 from proxy.policy.errors import PolicyError, Problem
 from proxy.terminal import (
@@ -235,7 +235,5 @@ def main() -> None:
         tell(str(error))
         sys.exit(BAD_INPUT)
     except Exception as error:  # noqa: BLE001 - the last line of defence: a message may hold what was read
-        frames = traceback.extract_tb(error.__traceback__)
-        place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno} in {frames[-1].name}"
-        tell(f"sekisho: a fault in Sekisho itself: {type(error).__name__} at {place} (its message may hold data)")
+        tell(f"sekisho: a fault in Sekisho itself: {place(error)} (its message may hold data)")
         sys.exit(FAULT)

@@ -24,6 +24,7 @@ from mitmproxy.proxy import commands, events, mode_specs, server_hooks
 from mitmproxy.proxy.server import ConnectionIO
 from mitmproxy.utils import asyncio_utils
 
+from proxy.faults import place
 from proxy.http.one import StopTimer
 from proxy.http.pressure import PressedHandler
 from proxy.http.request import Seat
@@ -265,12 +266,3 @@ class LaneConnectionHandler(PressedHandler):
 def _data(hook: commands.StartHook) -> Any:
     (data,) = hook.args()
     return data
-
-
-def place(error: BaseException) -> str:
-    """Type and line of an exception, never its message: that may quote what was under inspection."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    where = f" at {trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace is not None else ""
-    return f"{type(error).__name__}{where}"

@@ -16,7 +16,8 @@ from mitmproxy.proxy.mode_servers import ServerInstance
 
 from proxy.addon import Asked, Gate
 from proxy.addresses import try_bind_all, why_not_bound
-from proxy.handler import LaneConnectionHandler, place
+from proxy.faults import place
+from proxy.handler import LaneConnectionHandler
 from proxy.http.hooks import LaneHooks
 from proxy.http.layers import LaneHttpLayer
 from proxy.http.seat import Counts, LaneSeat, Rules, Table

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from detectors.luhn import luhn
-from proxy.handler import place
+from proxy.faults import place
 from proxy.http.seat import LaneSeat
 from proxy.policy import Lane, Policy, Route
 

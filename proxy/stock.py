@@ -20,7 +20,7 @@ from mitmproxy.addonmanager import Loader
 from mitmproxy.proxy.mode_specs import ProxyMode, RegularMode, ReverseMode
 
 from proxy.addon import Gate
-from proxy.handler import place
+from proxy.faults import place
 from proxy.http import marks
 from proxy.http.request import refusal_response
 from proxy.message import Direction

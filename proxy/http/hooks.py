@@ -13,7 +13,8 @@ from mitmproxy.proxy import server_hooks
 
 from proxy.addon import Gate
 from proxy.destinations import addresses_of
-from proxy.handler import HookFunction, place
+from proxy.faults import place
+from proxy.handler import HookFunction
 from proxy.http.moving import Passage
 from proxy.http.named import Named, same_address
 from proxy.http.opening import Opaque

@@ -14,8 +14,8 @@ from mitmproxy.proxy.context import Context
 
 from detectors.model import Limits
 from proxy.destinations import is_here, original_destination
+from proxy.faults import place
 from proxy.gmo.calls import is_gmo_host
-from proxy.handler import place
 from proxy.http.lane_tls import Contexts, LaneTls, lane_tls
 from proxy.http.named import same_address
 from proxy.message import Direction

@@ -237,7 +237,10 @@ def is_own(request: web.Request) -> bool:
     if request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
         return False
     origin = request.headers.get("Origin")
-    return origin is None or urlsplit(origin).netloc.lower() == request.headers.get("Host", "").lower()
+    try:
+        return origin is None or urlsplit(origin).netloc.lower() == request.headers.get("Host", "").lower()
+    except ValueError:  # a host in brackets that is no address
+        return False
 
 
 def knows(token: bytes, authorization: str) -> bool:

@@ -21,7 +21,7 @@ from typing import Any
 
 from proxy.admin import LISTENING, PASSED, AdminError, Readiness, Runner
 from proxy.bypass.silence import Silence
-from proxy.handler import place
+from proxy.faults import place
 from proxy.host import StartError, check_free
 from proxy.http.seat import Rules
 from proxy.http.tls import TlsFileError

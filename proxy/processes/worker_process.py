@@ -18,8 +18,8 @@ from dataclasses import asdict
 from typing import Any
 
 from proxy.bypass.watch import Watch
+from proxy.faults import place
 from proxy.guard import Guard
-from proxy.handler import place
 from proxy.host import Host, StartError
 from proxy.http.tls import TlsFileError
 from proxy.metrics.sum import counted

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import traceback
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from proxy.faults import place
 from proxy.message import Action, Message
 from proxy.records import record
 from proxy.records.audit import AuditError
@@ -134,10 +133,8 @@ def monitors(message: Message) -> bool:
 def complain(where: str, error: Exception) -> None:
     """Logs where Sekisho failed: the kind of error and the line of code. Its text may hold what was being read, but
     for ``AuditError``'s, which names the file and what to do."""
-    frame = traceback.extract_tb(error.__traceback__)[-1:]
-    place = f"{Path(frame[0].filename).name}:{frame[0].lineno}" if frame else "?"
     told = f": {error}" if isinstance(error, AuditError) else ""
-    log.error("%s failed: %s at %s%s", where, type(error).__name__, place, told)
+    log.error("%s failed: %s%s", where, place(error), told)
 
 
 def _size(message: Message, name: str = "") -> int:

@@ -6,10 +6,12 @@ import socket
 import aiohttp
 import pytest
 
+from proxy import admin
 from proxy.admin import LISTENING, PASSED, AdminError, Readiness, admin_app, host_of, is_loopback, serve_admin
 from proxy.metrics.meter import PrometheusMeter
 
 METER = PrometheusMeter(version="1.2.3")
+PAN = "4111111111111111"
 READY = Readiness({"app-logs": LISTENING, "gmo": LISTENING}, PASSED)
 
 
@@ -180,6 +182,52 @@ async def test_a_readiness_that_crashes_is_not_ready(server, client):
     server.readiness = None
     async with client.get(f"{server.url}/readyz") as answer:
         assert answer.status == 500
+
+
+class Quoting:
+    """A readiness whose failure quotes a card number."""
+
+    @property
+    def ready(self):
+        raise ValueError(f"not {PAN}")
+
+
+@pytest.mark.parametrize(
+    ("sent", "logged"),
+    [
+        (b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n", ["admin failed: ValueError at test_admin.py:"]),
+        (b"%b / HTTP/1.1\r\n\r\n", []),
+        (b"GET / HTTP/1.1\r\n%b\r\n\r\n", []),
+        (b"GET http://[%b]:99999/ HTTP/1.1\r\n\r\n", []),
+    ],
+    ids=["failure", "method", "header", "url"],
+)
+async def test_the_log_does_not_quote_what_was_asked(server, caplog, sent, logged):
+    server.readiness = Quoting()
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
+    writer.write(sent.replace(b"%b", PAN.encode()))
+    async with asyncio.timeout(5):
+        assert (await reader.read()).split()[1] in (b"400", b"500")
+    writer.close()
+    await writer.wait_closed()
+    assert [text[: len(logged[0])] for text in caplog.messages] == logged
+    assert PAN not in caplog.text
+
+
+async def test_who_asks_nothing_is_not_waited_for(free_port, monkeypatch):
+    monkeypatch.setattr(admin, "IDLE_SECONDS", 0.01)
+    port = free_port()
+    runner = await serve_admin(admin_app(render=render, readiness=ready, host="127.0.0.1"), "127.0.0.1", port)
+    try:
+        for begun in (b"", b"GET /healthz HTTP/1.1\r\nHost: loc"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(begun)
+            async with asyncio.timeout(5):
+                assert await reader.read() == b""
+            writer.close()
+            await writer.wait_closed()
+    finally:
+        await runner.cleanup()
 
 
 @pytest.mark.parametrize(

@@ -237,6 +237,7 @@ CROSS_SITE = [
     {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"},
     {"Origin": "https://evil.example"},
     {"Origin": "null"},
+    {"Origin": "http://[evil]"},
 ]
 
 
