@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -26,6 +26,7 @@ IDLE_SECONDS = 75.0
 
 LISTENING = "listening"
 PASSED = "passed"
+WRITTEN = "written"
 
 Render = Callable[[str], Awaitable[tuple[bytes, str]]]
 """The page of metrics and its content type, for an Accept header."""
@@ -37,7 +38,8 @@ class AdminError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Whether traffic may be sent here: every lane listens, and the inspector has found what it must find."""
+    """Whether traffic may be sent here: every lane listens, the inspector has found what it must find, and nothing is
+    refused because it could not be recorded."""
 
     lanes: Mapping[str, str] = field(default_factory=dict)
     """Lane → ``listening``, or why it does not."""
@@ -45,18 +47,27 @@ class Readiness:
     """``passed``, or why it did not."""
     probes: Mapping[str, str] = field(default_factory=dict)
     """Lane → ``passed``, or what its last self-probe has shown; lanes without one are not in it."""
+    audit: str = WRITTEN
+    """``written``, or why audit records cannot be."""
+    enforces: bool = True
+    """Whether a lane refuses what cannot be recorded. Where none does, the records do not make it unready."""
+
+    def recorded(self, why: str, *, enforces: bool) -> Readiness:
+        """The same, with what is known of the records; ``why``: why they cannot be written, if they cannot."""
+        return replace(self, audit=why or WRITTEN, enforces=enforces)
 
     @property
     def ready(self) -> bool:
         listening = bool(self.lanes) and set(self.lanes.values()) == {LISTENING}
-        return listening and self.self_check == PASSED and set(self.probes.values()) <= {PASSED}
+        recorded = self.audit == WRITTEN or not self.enforces
+        return listening and recorded and self.self_check == PASSED and set(self.probes.values()) <= {PASSED}
 
 
 ENDPOINTS: Mapping[str, str] = {
     "/metrics": "Every series, as Prometheus text or, if the Accept header asks for it, as OpenMetrics with exemplars.",
     "/healthz": "200 as long as the process answers at all.",
-    "/readyz": "200 when every lane listens, the inspector's self-check has passed and no lane's last probe has "
-    "failed, else 503; says which, as JSON.",
+    "/readyz": "200 when every lane listens, the inspector's self-check has passed, no lane's last probe has failed "
+    "and, if a lane is in mode enforce, audit records can be written; else 503. Says which, as JSON.",
 }
 
 
@@ -74,7 +85,7 @@ def admin_app(*, render: Render, readiness: Callable[[], Awaitable[Readiness]], 
     async def readyz(_: web.Request) -> web.Response:
         state = await readiness()
         document = {"ready": state.ready, "lanes": dict(state.lanes), "self_check": state.self_check}
-        document["probes"] = dict(state.probes)
+        document |= {"probes": dict(state.probes), "audit": state.audit}
         return web.json_response(document, status=200 if state.ready else 503)
 
     application = web.Application(middlewares=[_only_for(host)], client_max_size=1024)

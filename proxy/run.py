@@ -36,6 +36,7 @@ from proxy.policy.errors import scrub
 from proxy.policy.files import files_of
 from proxy.records.audit import AuditError, JsonLinesAudit
 from proxy.records.coverage import Coverage
+from proxy.records.outage import watch
 from proxy.watch import due
 from proxy.workers import return_large_blocks
 
@@ -169,12 +170,16 @@ async def _serve(sidecar: Sidecar) -> int:
     async def counts() -> Counts:
         return counted(sidecar.meter.registry)
 
-    covering, listening = asyncio.create_task(coverage.run(cover)), asyncio.create_task(silence.run(counts))
+    async def look() -> str:
+        return await asyncio.to_thread(sidecar.audit.look)
+
+    looks = (coverage.run(cover), silence.run(counts), watch(look, sidecar.meter))
+    looking = [asyncio.create_task(one) for one in looks]
     await stop.wait()
     notify(STOPPING)
     logger.info(STOPPING_LINE, sidecar.grace)
     bypasses.stop()
-    for task in (probing, covering, listening, reloads):
+    for task in (probing, *looking, reloads):
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
@@ -212,9 +217,14 @@ async def open_admin(
     counts: Callable[[], Awaitable[Counts]],
 ) -> Runner:
     """Opens the admin server, with the inspector page. Raises ``AdminError``."""
+
+    async def whole() -> Readiness:
+        modes = {route.mode for lane in sidecar.guard.policy.lanes for _, route in lane.routes}
+        return (await readiness()).recorded(sidecar.audit.outage.why, enforces="enforce" in modes)
+
     listen = sidecar.guard.policy.admin.listen
-    app = admin_app(render=render, readiness=readiness, host=listen.host)
-    shown = Shown(lambda: sidecar.guard.policy, readiness, counts, sidecar.audit.recent)
+    app = admin_app(render=render, readiness=whole, host=listen.host)
+    shown = Shown(lambda: sidecar.guard.policy, whole, counts, sidecar.audit.recent)
     Page(shown, token=sidecar.token, local=is_loopback(listen.host)).add_to(app)
     return await serve_admin(app, listen.host, listen.port)
 
@@ -226,7 +236,8 @@ def readiness_of(host: Host, checked: str) -> Readiness:
 
 
 def note_stop(sidecar: Sidecar) -> None:
-    """Records the end, if that can be done."""
+    """Records the end, and what could not be recorded before, if that can be done."""
+    sidecar.audit.look()
     with contextlib.suppress(AuditError):
         sidecar.guard.note("stop")
 

@@ -23,6 +23,13 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 30.0
+LOOKS_OFTEN = """
+from proxy.records import outage
+outage.LOOK_SECONDS, outage.COUNTED = 0.05, 1_000_000
+from proxy.cli import main
+main()
+"""
+"""A ``program`` for ``launch`` that notices at once when records can be written again, and counts no try."""
 
 
 _SHARE = 2_500
@@ -92,6 +99,14 @@ class Sidecar:
     def admin(self, path: str) -> str:
         with urllib.request.urlopen(f"http://{self.policy['admin']['listen']}{path}", timeout=10) as answer:
             return str(answer.read().decode())
+
+    def readiness(self) -> dict[str, Any]:
+        """What /readyz says, green or red."""
+        try:
+            return dict(json.loads(self.admin("/readyz")))
+        except urllib.error.HTTPError as error:
+            with error:
+                return dict(json.loads(error.read()))
 
     def output(self) -> bytes:
         """All that it has written to stdout and stderr so far."""

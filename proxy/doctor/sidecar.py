@@ -111,7 +111,9 @@ def rows(policy: Policy, sidecar: Sidecar, reload: str) -> Iterator[Row]:
         probes = [f"the probe of lane {name}: {state}" for name, state in _items(said, "probes") if state != "passed"]
         checked = said.get("self_check", "unknown")
         tried = [] if checked == "passed" else [f"its self-check: {checked}"]
-        told = "; ".join([*lanes, *tried, *probes]) or "it does not say why"
+        recorded = said.get("audit", "written")
+        lost = [] if recorded == "written" else [f"records cannot be written: {recorded}"]
+        told = "; ".join([*lanes, *tried, *probes, *lost]) or "it does not say why"
         yield at.broken(f"it is not ready: {told}", "read its log; docs/runbooks/probe.md if it is a probe")
     yield from _in_force(policy, sidecar, reload)
 

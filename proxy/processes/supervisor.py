@@ -33,6 +33,7 @@ from proxy.processes.member import Member, fork
 from proxy.processes.worker_process import HURRY, LAST_WORD
 from proxy.records.audit import AuditError
 from proxy.records.coverage import Coverage
+from proxy.records.outage import watch
 from proxy.run import (
     FAULT,
     OK,
@@ -120,8 +121,8 @@ class Supervisor:
         except (StartError, AdminError):
             note_stop(self._sidecar)
             raise
-        recording = (self._coverage.run(self._cover), self._silence.run(self.counts))
-        tasks = (self._reloads(), *recording)
+        recording = (self._coverage.run(self._cover), watch(self._look, self._sidecar.meter))
+        tasks = (self._reloads(), self._silence.run(self.counts), *recording)
         self._tasks = [loop.create_task(task) for task in tasks]
         for _ in range(self._count):
             self._due.put_nowait(None)
@@ -163,6 +164,9 @@ class Supervisor:
 
     async def _cover(self) -> None:
         self._coverage.write(await self.counts())
+
+    async def _look(self) -> str:
+        return self._sidecar.audit.look()
 
     async def readiness(self) -> Readiness:
         """Ready when every worker is."""

@@ -7,7 +7,6 @@ is older than records are kept are removed, each after a record that says so.
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import logging
 import os
@@ -32,6 +31,7 @@ from proxy.records.chain import (
     seal_head,
     unseal_head,
 )
+from proxy.records.outage import AuditError, Outage, need_room, why
 from proxy.records.recent import Recent
 from proxy.records.segments import closed, name_for
 
@@ -40,24 +40,6 @@ __all__ = ["AuditError", "AuditSink", "JsonLinesAudit", "RecordingAudit", "Verif
 MOVE_AWAY = "run `sekisho audit verify` on it, and move both files away, as evidence, to start a new one"
 
 logger = logging.getLogger(__name__)
-_NAME_ANOTHER = "name a file that can be written to in audit.path"
-_WHAT_TO_DO = {
-    errno.EACCES: "the sidecar's user must be able to write it and its directory",
-    errno.EROFS: _NAME_ANOTHER,
-    errno.EISDIR: _NAME_ANOTHER,
-    errno.ENOTDIR: _NAME_ANOTHER,
-    errno.ENOSPC: "make room on its disk",
-    errno.EDQUOT: "make room on its disk",
-}
-
-
-class AuditError(Exception):
-    """A record could not be written, or the file cannot be continued. The message names the file, never a record."""
-
-
-def _why(error: OSError) -> str:
-    hint = _WHAT_TO_DO.get(error.errno or 0)
-    return f"{error.strerror}: {hint}" if hint else f"{error.strerror}"
 
 
 class AuditSink(Protocol):
@@ -102,6 +84,7 @@ class JsonLinesAudit:
         self.keep_days = keep_days
         self.recent = Recent()
         """What was written last by this process."""
+        self.outage = Outage(path)
         self._key = chain_key(secret)
         self._now = now
         self._lock = threading.Lock()
@@ -114,7 +97,7 @@ class JsonLinesAudit:
             self._expire()
         except OSError as error:
             self.close()
-            raise AuditError(f"audit file {path}: {_why(error)}") from error
+            raise AuditError(f"audit file {path}: {why(error)}") from error
         except AuditError:
             self.close()
             raise
@@ -123,11 +106,26 @@ class JsonLinesAudit:
         """See ``AuditSink``. ``event`` must not hold ``id``, ``ts``, ``seq``, ``prev`` or ``hash``."""
         with self._lock:
             try:
-                self._mend()
+                with self.outage.known():
+                    self._mend()
+                    self._turn()
+                    return self._add(event)
+            except AuditError:
+                self.outage.lose(_stamp(self._now()))
+                raise
+
+    def look(self) -> str:
+        """Why a record could not be kept now; empty if it could. Where records were lost it tries to write one that
+        tells of them."""
+        with self._lock, contextlib.suppress(AuditError), self.outage.known():
+            self._mend()
+            if self.outage.lost:
                 self._turn()
-                return self._add(event)
-            except OSError as error:
-                raise AuditError(f"audit file {self.path}: {_why(error)}") from error
+                self._add(self.outage.event())
+                self.outage.told()
+            else:
+                need_room(self._file)
+        return self.outage.why
 
     def close(self) -> None:
         """Lets go of the file; ``append`` raises from now on."""
@@ -193,8 +191,8 @@ class JsonLinesAudit:
             self._seq, self._last, self._ts = end.line.seq, end.line.hash, end.line.ts
         sealed = unseal_head(head, self._key)
         if sealed is None or sealed[0] > self._seq or (sealed[0] == self._seq and sealed[1] != self._last):
-            why = "its end was altered or removed, or it was written with another key"
-            raise AuditError(f"audit file {self.path}: {why}: {MOVE_AWAY}")
+            altered = "its end was altered or removed, or it was written with another key"
+            raise AuditError(f"audit file {self.path}: {altered}: {MOVE_AWAY}")
 
     def _turn(self) -> None:
         """Goes on in a new file, if the day is over or somebody has renamed the present one."""

@@ -24,7 +24,7 @@ NOT_LISTED = "not-listed"
 
 FIELDS: Mapping[str, str] = {
     "kind": "passthrough, retention or stored (card data); gap, failure; start, stop, policy; coverage; probe; bypass; "
-    "repair (of this file).",
+    "repair and outage (of this file).",
     "policy_id": "The policy in force, as it names itself.",
     "policy_sha256": "SHA-256 of the policy file.",
     "lane": "The lane.",

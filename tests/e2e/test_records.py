@@ -16,7 +16,7 @@ import requests
 
 from tests.e2e.origin import origin
 from tests.published_numbers import card_numbers_in
-from tests.sidecar import ROOT, Sidecar, launch
+from tests.sidecar import LOOKS_OFTEN, ROOT, Sidecar, launch
 
 PAN = "4242424242424242"
 LEAK = {"level": "info", "card": {"number": PAN, "cvv": "123"}}
@@ -31,13 +31,13 @@ async def sink():
 
 
 @pytest.fixture
-async def sidecar(sink, start_sidecar) -> Sidecar:
+async def sidecar(sink, start_sidecar, request) -> Sidecar:
     lanes = [
         {"name": "app-logs", "upstream": sink.url, "role": "logging"},
         {"name": "redacted", "upstream": sink.url, "role": "logging", "on_violation": "redact"},
         {"name": "watched", "upstream": sink.url, "role": "storage", "mode": "monitor"},
     ]
-    return await asyncio.to_thread(start_sidecar, lanes)
+    return await asyncio.to_thread(start_sidecar, lanes, **getattr(request, "param", {}))
 
 
 async def post(sidecar: Sidecar, lane: str, document: dict, **headers: str) -> requests.Response:
@@ -150,7 +150,9 @@ async def test_a_killed_sidecar_leaves_a_chain_that_goes_on(sidecar):
     assert json.loads(done.stdout)["repairs"] == 1
 
 
+@pytest.mark.parametrize("sidecar", [{"program": ("-c", LOOKS_OFTEN)}], indirect=True, ids=[""])
 async def test_a_full_disk_stops_what_cannot_be_recorded_and_nothing_else(sidecar, sink):
+    """And /readyz says why until it can be recorded again, which needs no message. A restart would not help."""
     size = audit_file(sidecar).stat().st_size
     resource.prlimit(sidecar.process.pid, resource.RLIMIT_FSIZE, (size + 20, resource.RLIM_INFINITY))
     for lane in ("app-logs", "redacted"):
@@ -161,10 +163,17 @@ async def test_a_full_disk_stops_what_cannot_be_recorded_and_nothing_else(sideca
     assert (await post(sidecar, "app-logs", CLEAN)).status_code == 200
     assert (await post(sidecar, "watched", LEAK)).status_code == 200
     assert metric(sidecar, "sekisho_audit_errors_total") == 3
+    said = sidecar.readiness()
+    assert (said["ready"], said["lanes"]["app-logs"]) == (False, "listening")
+    assert said["audit"].startswith("audit file ")
+    assert sidecar.admin("/healthz") == "ok\n"
     resource.prlimit(sidecar.process.pid, resource.RLIMIT_FSIZE, UNLIMITED)
+    await asyncio.to_thread(sidecar.wait_ready)
+    assert sidecar.readiness()["audit"] == "written"
     assert (await post(sidecar, "app-logs", LEAK)).status_code == 403
     assert sidecar.stop() == 0
     assert verify(sidecar).returncode == 0
+    assert [line["outage"]["lost"] for line in sidecar.audit_lines() if line["kind"] == "outage"] == [3]
     assert PAN.encode() not in sidecar.output()
 
 

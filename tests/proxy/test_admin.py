@@ -76,6 +76,7 @@ NOT_READY = [
     ("a lane failed", Readiness({"app-logs": "failed: address already in use"}, PASSED)),
     ("self-check not run", Readiness({"app-logs": LISTENING})),
     ("self-check failed", Readiness({"app-logs": LISTENING}, "failed")),
+    ("no records", Readiness({"app-logs": LISTENING}, PASSED).recorded("the disk is full", enforces=True)),
 ]
 
 
@@ -89,6 +90,7 @@ async def test_not_ready(server, client, state):
             "lanes": dict(state.lanes),
             "self_check": state.self_check,
             "probes": dict(state.probes),
+            "audit": state.audit,
         }
 
 
@@ -100,7 +102,15 @@ async def test_ready(server, client):
             "lanes": {"app-logs": "listening", "gmo": "listening"},
             "self_check": "passed",
             "probes": {},
+            "audit": "written",
         }
+
+
+async def test_where_nothing_is_refused_missing_records_are_told_and_traffic_may_be_sent(server, client):
+    server.readiness = Readiness({"app-logs": LISTENING}, PASSED).recorded("the disk is full", enforces=False)
+    async with client.get(f"{server.url}/readyz") as answer:
+        said = await answer.json()
+        assert (answer.status, said["ready"], said["audit"]) == (200, True, "the disk is full")
 
 
 @pytest.mark.parametrize("path", ["/", "/nothing", "/metrics/", "/policy"])

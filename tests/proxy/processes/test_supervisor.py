@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -28,7 +29,7 @@ from proxy.run import FAULT, NO_START, OK
 from tests.e2e.origin import OK as ANSWER
 from tests.e2e.origin import exchange, origin, post, read_response, status_of
 from tests.e2e.plane import until
-from tests.sidecar import free_port
+from tests.sidecar import LOOKS_OFTEN, free_port
 
 CARD = post("/log", b'{"n": "5555555555554444"}')
 CLEAN = post("/log", b'{"n": "order 12"}')
@@ -138,7 +139,8 @@ async def test_several_processes_look_like_one(start):
     """Both serve; what they count, and what they record, adds up; requests under way are finished at the end."""
     async with slow_origin() as server:
         server.go.set()
-        sidecar = await start(server, admin={"listen": f"localhost:{free_port()}"})
+        admin = {"listen": f"localhost:{free_port()}"}
+        sidecar = await start(server, admin=admin, program=("-c", LOOKS_OFTEN))
         assert threads(sidecar.process.pid) == 1  # or it could not fork safely
         assert listeners(sidecar.port("logs")) == 2
         await told(reaches, sidecar, 'sekisho_probes_total{lane="logs",result="passed"}', 2)  # each had sockets open
@@ -226,10 +228,20 @@ async def test_a_worker_that_is_killed_is_replaced_and_a_reload_reaches_all(star
         kinds = [line["kind"] for line in sidecar.audit_lines()]
         assert (kinds.count("start"), kinds.count("policy")) == (1, 2)
 
-        (sidecar.base / "var" / "audit.jsonl").unlink()
+        file = sidecar.base / "var" / "audit.jsonl"
+        limits = (file.stat().st_size, resource.RLIM_INFINITY)
+        resource.prlimit(sidecar.process.pid, resource.RLIMIT_FSIZE, limits)
+        assert await ask(sidecar, CARD, 2) == [503] * 2
+        said = await told(sidecar.readiness)
+        assert (said["ready"], said["lanes"]) == (False, {"logs": "listening"})
+        assert said["audit"].startswith("audit file ")
+        resource.prlimit(sidecar.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+        await told(sidecar.wait_ready)  # by itself
+
+        file.unlink()
         assert await ask(sidecar, CARD, 4) == [503] * 4  # what cannot be recorded is refused
         assert await ask(sidecar, CLEAN, 4) == [200] * 4
-        assert await told(value, sidecar, "sekisho_audit_errors_total") == 4
+        assert await told(value, sidecar, "sekisho_audit_errors_total") == 6
 
 
 async def test_workers_wait_for_their_supervisor_and_end_with_it(start):

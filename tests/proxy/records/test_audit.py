@@ -354,11 +354,44 @@ def test_a_file_deleted_in_use_is_an_error(sink, path):
         sink.append(EVENT)
 
 
+def test_a_look_finds_a_file_deleted_in_use(sink, path):
+    sink.append(EVENT)
+    path.unlink()
+    assert sink.look() == f"audit file {path}: was deleted while in use"
+
+
 def test_a_file_cut_in_use_is_an_error(sink, path):
     sink.append(EVENT)
     os.truncate(path, 10)
     with pytest.raises(AuditError, match=r"was cut while in use, \d+ bytes are gone"):
         sink.append(EVENT)
+
+
+def test_after_records_were_lost_a_look_goes_on_and_says_how_many(sink, path, monkeypatch):
+    """Nobody need send a message for it, and a look that finds nothing lost writes nothing."""
+    sink.append(EVENT)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left on device")))
+        for _ in range(2):
+            with pytest.raises(AuditError):
+                sink.append(EVENT)
+        assert sink.look() == f"audit file {path}: No space left on device: make room on its disk" == sink.outage.why
+    assert (sink.look(), sink.look(), sink.outage.why) == ("", "", "")
+    now = "2026-11-05T01:02:03.456Z"
+    assert [record.get("outage") for record in records(path)] == [None, {"since": now, "until": now, "lost": 2}]
+    assert summary(path) == (True, 2, 0)
+
+
+def test_a_message_that_could_be_recorded_again_is_the_end_of_an_outage(sink, path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda *_: (_ for _ in ()).throw(OSError(errno.EIO, "Input/output error")))
+        with pytest.raises(AuditError):
+            sink.append(EVENT)
+    assert sink.outage.why == f"audit file {path}: Input/output error"
+    sink.append(EVENT)
+    assert sink.outage.why == ""
+    assert sink.look() == ""
+    assert [record["kind"] for record in records(path)] == ["retention", "outage"]
 
 
 def test_the_double_keeps_events_and_fails_on_demand():
