@@ -27,8 +27,8 @@ _SELF_CHECK = (
 
 
 class Inspector:
-    """Finds card data in bytes. Build one and keep it: building compiles the sieve and loads Presidio (seconds);
-    inspecting takes microseconds. Safe to use from several threads."""
+    """Finds card data in bytes. Build one and keep it: building the first compiles the sieve and loads Presidio
+    (seconds); inspecting takes microseconds. Safe to use from several threads."""
 
     def __init__(
         self, *, fingerprint_key: bytes | None = None, recognizers: Sequence[Path] = (), limits: Limits | None = None

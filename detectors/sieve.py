@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import hyperscan
 
 from detectors.compiled import CASELESS, MAX_HITS, Compiled
-from detectors.first_look import first_look
+from detectors.first_look import Row, first_look
 from detectors.patterns import PATTERNS, RECOGNIZE, Pattern
 
 _WORTH = 4096
@@ -76,9 +77,8 @@ class Sieve:
         self._kinds = tuple(row.kind for row in rows)
         self._bare = frozenset(n for n, row in enumerate(rows) if row.digits)
         self._groups = frozenset(n for n, row in enumerate(rows) if row.digits == "groups")
-        expressions = [(row.expression, CASELESS if row.caseless else 0) for row in rows]
-        self._patterns = Compiled(expressions)
-        self._first_look = Compiled(first_look(expressions))
+        expressions = tuple((row.expression, CASELESS if row.caseless else 0) for row in rows)
+        self._patterns, self._first_look = _compiled(expressions)
 
     def quiet(self, data: bytes) -> bool:
         """Whether the pass points at nothing. Stops at the first hit."""
@@ -99,6 +99,12 @@ class Sieve:
         groups = bare.intersection(end for pattern, end in found if pattern in self._groups)
         complete = len(found) < MAX_HITS
         return Hits({kind: sorted(set(ends)) for kind, ends in by_kind.items()}, bare - groups, groups, complete)
+
+
+@lru_cache(maxsize=2)
+def _compiled(rows: tuple[Row, ...]) -> tuple[Compiled, Compiled]:
+    """The rows and the first look before them. Compiling takes seconds: all that ask for the same rows share it."""
+    return Compiled(rows), Compiled(first_look(rows))
 
 
 class Prefilter:

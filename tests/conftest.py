@@ -15,7 +15,7 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from tests.published_numbers import card_numbers_in, masked  # noqa: E402 - needs the path
-from tests.sidecar import Sidecar, free_port, launch, policy_document, write_policy  # noqa: E402
+from tests.sidecar import Sidecar, free_port, launch, policy_document, prepared, write_policy  # noqa: E402
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -104,12 +104,12 @@ def start_sidecar(tmp_path: Path) -> Iterator[Callable[..., Sidecar]]:
         lanes: list[dict[str, Any]],
         *,
         ready: bool = True,
-        program: tuple[str, ...] = ("-m", "proxy"),
+        program: tuple[str, ...] = (),
         arguments: tuple[str, ...] = (),
         **top: Any,
     ) -> Sidecar:
         policy = policy_document(tmp_path, lanes, **top)
-        started.append(launch(tmp_path, policy, ready=ready, program=program, arguments=arguments))
+        started.append(launch(tmp_path, policy, ready=ready, program=program or prepared(), arguments=arguments))
         return started[-1]
 
     yield start

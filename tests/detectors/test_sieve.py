@@ -10,6 +10,7 @@ import zlib
 
 import pytest
 
+from detectors.patterns import PATTERNS
 from detectors.presidio import Presidio
 from detectors.sieve import MAX_HITS, Prefilter, Sieve
 
@@ -21,6 +22,11 @@ FULL = N.translate({48 + d: 0xFF10 + d for d in range(10)})
 @pytest.fixture(scope="module")
 def sieve() -> Sieve:
     return Sieve()
+
+
+def test_the_same_rows_are_compiled_once(sieve):
+    assert Sieve()._patterns is sieve._patterns
+    assert Sieve(PATTERNS[:2])._patterns is not sieve._patterns
 
 
 ZLIB = [base64.b64encode(zlib.compress(JSON + b"!", level)) for level in (1, 5, 6, 9)]

@@ -19,7 +19,7 @@ from typing import Any
 from tests.e2e.authority import authority, server_context
 from tests.e2e.origin import whole
 from tests.netns import Namespace, connect, namespace, need
-from tests.sidecar import ROOT, Sidecar, launch, policy_document
+from tests.sidecar import ROOT, Sidecar, launch, policy_document, prepared
 
 SCRIPT = ROOT / "deploy" / "iptables" / "sekisho-iptables.sh"
 SIDECAR, APP = 1500, 1001
@@ -234,6 +234,7 @@ def running(
         base,
         document,
         ready=False,
+        program=prepared(),
         arguments=arguments,
         inside=lambda command: here.command(*command, uid=SIDECAR),
     )

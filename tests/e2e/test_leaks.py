@@ -28,7 +28,7 @@ import zstandard
 from aiohttp import web
 
 from tests.published_numbers import PUBLISHED, card_numbers_in
-from tests.sidecar import Sidecar, launch, policy_document
+from tests.sidecar import Sidecar, launch, policy_document, prepared
 
 NUMBERS = [number for number, _brand, _luhn in PUBLISHED]
 LANES = ("logs", "store", "partner", "gmo", "shop", "egress")
@@ -420,7 +420,7 @@ def run(request, tmp_path_factory) -> Iterator[Run]:
     ]
     try:
         limits = {"body": "64KiB", "header": "16KiB"}
-        sidecar = launch(base, policy_document(base, lanes, mode=request.param, limits=limits))
+        sidecar = launch(base, policy_document(base, lanes, mode=request.param, limits=limits), program=prepared())
         try:
             run = Run(sidecar, origin, request.param)
             send_everything(run)
@@ -430,9 +430,6 @@ def run(request, tmp_path_factory) -> Iterator[Run]:
         yield run
     finally:
         origin.stop()
-
-
-pytestmark = pytest.mark.timeout(300)
 
 
 def test_it_ends_as_it_should(run):

@@ -224,7 +224,7 @@ def test_reloads_and_an_end_under_load_lose_nothing():
         [sys.executable, "benchmarks/reloads.py", *arguments],
         cwd=ROOT,
         capture_output=True,
-        timeout=110,
+        timeout=280,
         text=True,
         check=False,
     )

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from proxy.health import NOT_READY, READY, ask
-from tests.sidecar import ROOT, free_port, launch, policy_document
+from tests.sidecar import ROOT, free_port, launch, policy_document, prepared
 
 LANE = {"name": "app-logs", "upstream": "http://127.0.0.1:9", "role": "logging"}
 
@@ -16,7 +16,7 @@ LANE = {"name": "app-logs", "upstream": "http://127.0.0.1:9", "role": "logging"}
 @pytest.fixture(scope="module")
 def sidecar(tmp_path_factory):
     base = tmp_path_factory.mktemp("health")
-    running = launch(base, policy_document(base, [LANE]))
+    running = launch(base, policy_document(base, [LANE]), program=prepared())
     yield running
     assert running.stop() == 0
 

@@ -19,7 +19,7 @@ from proxy import run
 from proxy.records.audit import AuditError
 from proxy.run import BAD_INPUT, NO_START, OK, BadInput, build, main
 from tests.proxy.guard_parts import message
-from tests.sidecar import free_port, policy_document, write_policy
+from tests.sidecar import WHOLE, free_port, policy_document, write_policy
 
 LANE = {"name": "logs", "upstream": "http://127.0.0.1:9", "role": "logging"}
 
@@ -74,7 +74,8 @@ def wait_for(holds):
 def test_the_life_of_a_sidecar(start_sidecar, server):
     """Start, readiness, a refusal, a reload that is refused, one that is taken, and an end that loses nothing."""
     card = b'{"n": "5555555555554444"}'
-    sidecar = start_sidecar([{"name": "logs", "upstream": f"http://127.0.0.1:{server.server_port}", "role": "logging"}])
+    lane = {"name": "logs", "upstream": f"http://127.0.0.1:{server.server_port}", "role": "logging"}
+    sidecar = start_sidecar([lane], program=WHOLE)
     assert json.loads(sidecar.admin("/readyz"))["lanes"] == {"logs": "listening"}
     assert send(sidecar) == (200, b"ok")
     assert send(sidecar, body=card)[0] == 403
@@ -286,7 +287,7 @@ def test_entities_of_the_team_have_series_of_their_own(tmp_path):
 
 def test_a_start_says_what_listens_and_nothing_else(start_sidecar):
     """Libraries that name their parts at start would drown it."""
-    sidecar = start_sidecar([LANE])
+    sidecar = start_sidecar([LANE], program=WHOLE)
     said = sidecar.output().decode()
     assert "lane logs listens on" in said
     assert [line for line in said.splitlines() if " INFO " in line and " sekisho: " not in line] == []

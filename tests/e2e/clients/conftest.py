@@ -13,7 +13,7 @@ from tests.e2e.clients.collector import Collector
 from tests.e2e.clients.objects import ObjectStore
 from tests.e2e.clients.sinks import Sink, Sinks, holds
 from tests.e2e.clients.stage import LANES, LOGGING, PAN, STORAGE, Stage
-from tests.sidecar import launch, policy_document
+from tests.sidecar import launch, policy_document, prepared
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +30,7 @@ def whole_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     tls = {"ca_file": str(public), "intercept_ca_file": str(private)}
     lanes.append({"name": "egress", "upstream": "forward", "destinations": egress, "tls": tls})
     try:
-        sidecar = launch(base, policy_document(base, lanes))
+        sidecar = launch(base, policy_document(base, lanes), program=prepared())
         try:
             yield Stage(sidecar, sinks, objects, collector, public)
         finally:
