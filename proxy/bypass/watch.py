@@ -108,6 +108,7 @@ class Watch:
         self._read = read
         self._clock = clock
         self._uid = os.geteuid()
+        self._whole = True
         self.addresses = Addresses(clock)
         self._inward: frozenset[Key] = frozenset()
         self._seen: frozenset[Key] = frozenset()
@@ -130,6 +131,9 @@ class Watch:
         """Looks once: counts what is new, and records it. Raises ``OSError`` where there is no socket table."""
         policy = self._guard.policy
         table = self._read()
+        if self._whole and not table.whole:
+            logger.warning("the socket table is too long: what goes around the lanes at its end is not seen")
+        self._whole = table.whole
         present = frozenset(key_of(row) for row in table.connections)
         self._inward = (self._inward & present) | inward(table, self._uid)
         sinks = Sinks.of(policy, self.addresses.now())

@@ -47,6 +47,7 @@ def connections(policy: Policy, table: Sockets, owner: Owner, sidecar: Sidecar) 
     yield from rows
     if owner.uid is not None and not rows:
         blind = "; other processes of root would not be seen" if owner.uid == 0 else ""
+        blind += "" if table.whole else "; the socket table is too long to be looked through whole"
         yield at.ok(f"no connection of this machine goes around the lanes, nor has one for an hour{blind}")
 
 

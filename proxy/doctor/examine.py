@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from shlex import quote
 
 from proxy.bypass import sockets
 from proxy.bypass.sockets import Sockets
@@ -114,7 +115,7 @@ def _tls(policy: Policy, found: Sidecar | None, owner: process.Owner) -> Iterato
         rules = Rules.of(policy)
     except Exception as error:  # noqa: BLE001 - likewise
         told = str(error) if isinstance(error, TlsFileError) else f"could not be read: {type(error).__name__}"
-        broken = Subject("certificate").broken(told, f"mend the file, then: sekisho check {policy.path}")
+        broken = Subject("certificate").broken(told, f"mend the file, then: sekisho check {quote(str(policy.path))}")
         yield Look(Subject("certificate"), partial(list, [broken]))
         return
     yield Look(Subject("certificate"), partial(certificates.rows, rules, found, owner.reload))
@@ -122,7 +123,7 @@ def _tls(policy: Policy, found: Sidecar | None, owner: process.Owner) -> Iterato
     for place in upstreams.places(policy):
         if around and policy.bypass.watch_seconds and not isinstance(place, str):
             why = f"from user {os.geteuid()} it would be a way around the lane, and ring its alarm"
-            command = f"sudo -u '#{owner.uid}' sekisho doctor -c {policy.path}"
+            command = f"sudo -u '#{owner.uid}' sekisho doctor -c {quote(str(policy.path))}"
             skipped = Subject("upstream", place.name).skipped(f"{why}: {command}")
             yield Look(Subject("upstream", place.name), partial(list, [skipped]))
         elif isinstance(place, str):

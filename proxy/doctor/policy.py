@@ -17,9 +17,10 @@ def unusable(error: PolicyError) -> Iterator[Row]:
     """Each error at its place."""
     for problem in error.problems:
         at = Subject("policy", f"{error.path.name}:{problem.mark.line}:{problem.mark.column}")
+        again = f"mend it, then: sekisho check {quote(str(error.path))}"
         denied = problem.hint == os.strerror(errno.EACCES)
         fix = "run this as the sidecar's user, or as root" if denied else problem.hint
-        yield at.broken(problem.why, fix.removeprefix("run: ") or f"mend it, then: sekisho check {error.path}")
+        yield at.broken(problem.why, fix.removeprefix("run: ") or again)
 
 
 def rows(policy: Policy, today: date) -> Iterator[Row]:

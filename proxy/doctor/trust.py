@@ -29,8 +29,15 @@ HOST = "127.0.0.1"
 RUN_SECONDS = 30.0
 _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
 
-_PYTHON = """
-import socket, ssl, sys
+_NOT_FROM_HERE = """
+import sys
+sys.path[:] = filter(None, sys.path)
+"""
+"""Nobody's ``ssl.py`` in the working directory is run: doctor may be root."""
+_PYTHON = (
+    _NOT_FROM_HERE
+    + """
+import socket, ssl
 try:
     plain = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 10)
     ssl.create_default_context().wrap_socket(plain, server_hostname=sys.argv[2]).close()
@@ -38,8 +45,11 @@ try:
 except ssl.SSLCertVerificationError as error:
     print("untrusted", error.verify_message)
 """
-_REQUESTS = """
-import socket, sys
+)
+_REQUESTS = (
+    _NOT_FROM_HERE
+    + """
+import socket
 resolve = socket.getaddrinfo
 socket.getaddrinfo = lambda _host, *rest, **more: resolve("127.0.0.1", *rest, **more)
 try:
@@ -55,6 +65,7 @@ except requests.exceptions.SSLError:
 except OSError as error:
     print("unusable", type(error).__name__)
 """
+)
 _NODE = """
 const tls = require("node:tls");
 const [port, name] = process.argv.slice(2);

@@ -212,6 +212,17 @@ def test_it_runs_by_itself_and_survives_what_it_meets(guard, tmp_path, monkeypat
     assert len([text for text in caplog.messages if text.startswith("bypass failed: OSError at ")]) == 1
 
 
+def test_a_table_that_is_too_long_is_told_once(guard, caplog):
+    tables = [Sockets(), Sockets(whole=False), Sockets(whole=False), Sockets(), Sockets(whole=False)]
+    watch = Watch(guard, RecordingMeter(), read=lambda: tables.pop(0))
+    told = []
+    while tables:
+        watch.look()
+        told.append(len(caplog.messages))
+    assert told == [0, 1, 1, 1, 2]
+    assert caplog.messages[0] == "the socket table is too long: what goes around the lanes at its end is not seen"
+
+
 def test_it_can_be_turned_off(guard, tmp_path, monkeypatch):
     monkeypatch.setattr(bypass_watch, "IDLE_SECONDS", 0.001)
     guard.policy = policy(tmp_path, *LANES, bypass={"watch_seconds": 0})

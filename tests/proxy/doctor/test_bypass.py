@@ -79,6 +79,13 @@ def test_whose_connections_are_whose_is_not_known(tmp_path):
     assert row.state == "skipped"
 
 
+def test_a_table_that_was_not_read_to_its_end(tmp_path):
+    rules = policy(tmp_path, {"name": "logs", "upstream": "http://10.0.3.7:3100"})
+    (row,) = bypass.connections(rules, Sockets(whole=False), Owner(US), Sidecar(()))
+    assert row.state == "ok"
+    assert row.seen.endswith("; the socket table is too long to be looked through whole")
+
+
 def test_root_sees_less(tmp_path):
     rules = policy(tmp_path, {"name": "logs", "upstream": "http://10.0.3.7:3100"})
     (row,) = bypass.connections(rules, Sockets(), Owner(0), Sidecar(()))

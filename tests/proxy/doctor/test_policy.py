@@ -48,9 +48,9 @@ def test_every_error_has_a_fix(tmp_path):
         Problem(Mark(4, 2), "the key file cannot be opened", "Permission denied"),
         Problem(Mark(5, 2), "not so"),
     ]
-    rows = list(policy_file.unusable(PolicyError(tmp_path / "p.yaml", problems)))
+    rows = list(policy_file.unusable(PolicyError(tmp_path / "our rules" / "p.yaml", problems)))
     assert [(row.about, row.fix) for row in rows] == [
         ("p.yaml:3:1", "allowed: mode"),
         ("p.yaml:4:2", "run this as the sidecar's user, or as root"),
-        ("p.yaml:5:2", f"mend it, then: sekisho check {tmp_path}/p.yaml"),
+        ("p.yaml:5:2", f"mend it, then: sekisho check '{tmp_path}/our rules/p.yaml'"),
     ]

@@ -82,6 +82,17 @@ def test_an_authority_for_certain_hosts_only(tmp_path, name, only):
     assert looked(private, after(row.fix, tmp_path), BY_NAME[name], needed=True).state == "ok"
 
 
+@pytest.mark.parametrize("name", ["python", "requests"])
+def test_what_lies_in_the_working_directory_is_not_run(tmp_path, monkeypatch, name):
+    """Whoever can write there must not become whoever runs doctor, who may be root."""
+    _, private = authority(tmp_path)
+    for module in ("socket", "ssl", "requests"):
+        (tmp_path / f"{module}.py").write_text("open('ran', 'w')")
+    monkeypatch.chdir(tmp_path)
+    assert looked(private, ENVIRONMENT, BY_NAME[name]).state == "warning"
+    assert not (tmp_path / "ran").exists()
+
+
 @needs("java")
 def test_java_with_a_trust_store(tmp_path):
     """The fix for Java writes to the machine's own store; the same command, with a store of the test's."""
