@@ -69,11 +69,13 @@ def report(
 
     if last < first:
         fail("--to is before --from", BAD_INPUT)
+    if out.suffix == ".json" and not as_json:
+        fail(f"--out: {out} is where the figures go: name the page, like {out.with_suffix('.html')}", BAD_INPUT)
     files, key = _named(files or [], key, config)
     try:
         whole = write(files, read_key(key), first.date(), last.date(), None if as_json else out)
     except OSError as error:
-        fail(f"{error.filename}: {error.strerror or type(error).__name__}", BAD_INPUT)
+        fail(f"{error.filename or out}: {error.strerror or type(error).__name__}", BAD_INPUT)
     raise typer.Exit(OK if whole else BROKEN)
 
 

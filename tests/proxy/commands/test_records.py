@@ -118,6 +118,15 @@ def test_a_report_of_a_broken_chain(run, recorded):
     assert "NOT whole" in (recorded / "out.html").read_text()
 
 
+def test_a_page_that_cannot_be_where_it_is_asked_for(run, recorded):
+    figures = recorded / "out.json"
+    code, _, err = reported(run, recorded, "2026-01-01", "2999-12-31", "--out", str(figures))
+    assert (code, err) == (2, f"--out: {figures} is where the figures go: name the page, like {recorded}/out.html\n")
+    assert not figures.exists()
+    code, _, err = reported(run, recorded, "2026-01-01", "2999-12-31", "--out", "/dev/full")
+    assert (code, err) == (2, "/dev/full: No space left on device\n")
+
+
 def test_a_report_of_nothing(run, recorded):
     assert reported(run, recorded, "2026-11-02", "2026-11-01")[0::2] == (2, "--to is before --from\n")
     assert reported(run, recorded, "yesterday", "2026-11-01")[0] == 2
