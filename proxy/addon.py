@@ -17,6 +17,7 @@ from typing import Protocol
 from mitmproxy import http
 
 from proxy.dialects import grpc_kind, grpc_status, spoken
+from proxy.faults import place
 from proxy.gmo.calls import is_gmo_host
 from proxy.http import marks
 from proxy.http.flows import Context, piece_message, put, request_message, response_message
@@ -207,7 +208,8 @@ class Gate:
         decision = await self._decision(message)
         try:
             carry(decision)
-        except Exception:  # noqa: BLE001 - whatever it was, the message is refused
+        except Exception as error:  # noqa: BLE001 - whatever it was, the message is refused
+            logger.error("carrying out failed: %s", place(error))
             carry(await self._word(message, "carry-out"))
         self._count(message, began)
 
@@ -217,7 +219,7 @@ class Gate:
         try:
             self._meter.added_latency(message.route.lane, perf_counter() - began)
         except Exception as error:  # noqa: BLE001 - a histogram never decides what the client gets
-            logger.error("counting failed: %s", type(error).__name__)
+            logger.error("counting failed: %s", place(error))
 
     async def _decision(self, message: Message) -> Decision:
         """The guard's decision, or its word for a failure, within the route's deadline."""
@@ -228,7 +230,9 @@ class Gate:
             where = "timeout"
         except asyncio.CancelledError:
             where = "cancelled"
-        except Exception:  # noqa: BLE001 - fail closed on whatever it was
+        except Exception as error:  # noqa: BLE001 - fail closed on whatever it was
+            if not isinstance(error, Overloaded):
+                logger.error("worker failed: %s", place(error))
             where = "worker"
         return await self._word(message, where)
 
@@ -248,7 +252,7 @@ class Gate:
             self._meter.internal_error(where)
             self._meter.audit_error()
         except Exception as error:  # noqa: BLE001 - a counter never decides what the client gets
-            logger.error("counting failed: %s", type(error).__name__)
+            logger.error("counting failed: %s", place(error))
         return Decision(Action.ALLOW if message.route.mode == "monitor" else Action.BLOCK)
 
     def _failed(self, message: Message, where: str) -> Decision:

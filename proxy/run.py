@@ -23,6 +23,7 @@ from detectors.presidio import RecognizerError
 from proxy.admin import LISTENING, PASSED, AdminError, Readiness, Render, Runner, admin_app, is_loopback, serve_admin
 from proxy.bypass.silence import Silence
 from proxy.bypass.watch import Watch
+from proxy.faults import place
 from proxy.guard import Guard
 from proxy.host import Host, StartError
 from proxy.http.tls import TlsFileError
@@ -277,12 +278,18 @@ async def reload_once(sidecar: Sidecar, host: Host) -> bool:
         check_fixed(sidecar, policy)
         await host.reload(policy)
         sidecar.audit.keep_days = policy.audit.retention_days
-    except (PolicyError, BadInput, TlsFileError, StartError, AuditError) as error:
-        sidecar.meter.policy_reload("error")
-        logger.error("policy not reloaded, the former one stays in force: %s", error)
+    except Exception as error:  # noqa: BLE001 - whatever it was, the next reload is due all the same
+        not_reloaded(sidecar, error)
         return False
     logger.info("policy %s is in force", policy.policy_id)
     return True
+
+
+def not_reloaded(sidecar: Sidecar, error: Exception) -> None:
+    """Says why a policy was not put in force, and counts it."""
+    expected = isinstance(error, PolicyError | BadInput | TlsFileError | StartError | AuditError)
+    sidecar.meter.policy_reload("error")
+    logger.error("policy not reloaded, the former one stays in force: %s", error if expected else place(error))
 
 
 def check_fixed(sidecar: Sidecar, new: Policy) -> None:

@@ -24,10 +24,9 @@ from proxy.bypass.silence import Silence
 from proxy.faults import place
 from proxy.host import StartError, check_free
 from proxy.http.seat import Rules
-from proxy.http.tls import TlsFileError
 from proxy.metrics.sum import Counts, added, counted, lasting
 from proxy.notify import READY, STOPPING, notify
-from proxy.policy import PolicyError, load, read_policy
+from proxy.policy import load, read_policy
 from proxy.processes.channel import Asker, Gone, answer
 from proxy.processes.member import Member, fork
 from proxy.processes.worker_process import HURRY, LAST_WORD
@@ -38,9 +37,9 @@ from proxy.run import (
     FAULT,
     OK,
     STOPPING_LINE,
-    BadInput,
     Sidecar,
     check_fixed,
+    not_reloaded,
     note_stop,
     open_admin,
     watched,
@@ -303,9 +302,8 @@ class Supervisor:
             check_free([lane for lane in policy.lanes if lane.listen not in {lane.listen for lane in former.lanes}])
             self._sidecar.guard.adopt(policy)
             self._sidecar.audit.keep_days = policy.audit.retention_days
-        except (PolicyError, BadInput, TlsFileError, StartError, AuditError) as error:
-            self._sidecar.meter.policy_reload("error")
-            logger.error("policy not reloaded, the former one stays in force: %s", error)
+        except Exception as error:  # noqa: BLE001 - as in a sidecar of one process
+            not_reloaded(self._sidecar, error)
             return
         await asyncio.gather(*(self._pass_on(data, member) for member in self._members))
         logger.info("policy %s is in force", policy.policy_id)

@@ -127,7 +127,7 @@ async def test_a_guard_whose_last_word_raises(made, mode, passes):
         assert json.loads(found.response.data.content)["type"] == "urn:sekisho:problem:internal"
 
 
-async def test_a_redaction_that_cannot_be_put_in(made):
+async def test_a_redaction_that_cannot_be_put_in(made, caplog):
     """The new bytes would be two header fields."""
     split = Decision(Action.REDACT, parts={1: b"a\r\nX: 1"})
     gate, guard, lane = made(quickly=lambda _: None, slowly=lambda _: split)
@@ -135,6 +135,8 @@ async def test_a_redaction_that_cannot_be_put_in(made):
     await settle(gate.request(found, lane))
     assert not marks.passed(found, "request")
     assert guard.failures == ["carry-out"]
+    (said,) = caplog.messages
+    assert said.startswith("carrying out failed: ")
 
 
 GAPS = {"body-too-large": 413, "upgrade": 501, "event-stream": 501, "encrypted": 501}

@@ -18,7 +18,7 @@ from detectors.model import Finding
 from proxy import run
 from proxy.records.audit import AuditError
 from proxy.run import BAD_INPUT, NO_START, OK, BadInput, build, main
-from tests.proxy.guard_parts import message
+from tests.proxy.guard_parts import PAN, message
 from tests.sidecar import WHOLE, free_port, policy_document, write_policy
 
 LANE = {"name": "logs", "upstream": "http://127.0.0.1:9", "role": "logging"}
@@ -230,6 +230,20 @@ def test_what_is_read_at_start_only_is_told_when_it_changes(tmp_path):
             path.write_bytes(before)
     finally:
         sidecar.audit.close()
+
+
+async def test_a_reload_that_fails_oddly_is_counted_and_told_without_a_word_of_it(tmp_path, monkeypatch, caplog):
+    """It must not end the watch for the next one either."""
+    sidecar = build(write_policy(tmp_path, policy_document(tmp_path, [LANE])))
+    try:
+        monkeypatch.setattr(run, "load", lambda _: int(f"x{PAN}"))
+        assert await run.reload_once(sidecar, None) is False
+        assert b'reloads_total{result="error"} 1' in sidecar.meter.render()[0]
+    finally:
+        sidecar.audit.close()
+    (said,) = caplog.messages
+    assert said.startswith("policy not reloaded, the former one stays in force: ValueError at test_run.py:")
+    assert PAN not in caplog.text
 
 
 def test_a_second_signal_ends_at_once(start_sidecar, server):
