@@ -82,7 +82,7 @@ class Document:
 def read(data: bytes) -> Document:
     """The values of a policy file, with every problem of its form. Never raises for bad bytes."""
     if len(data) > MAX_BYTES:
-        return _failed(START, f"the file has {len(data)} bytes", f"a policy may have {MAX_BYTES}")
+        return _failed(START, f"the file has more than {MAX_BYTES} bytes", "a policy is a tenth of that")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
