@@ -175,8 +175,10 @@ class Gate:
 
     def _route(self, lane: Lane, flow: http.HTTPFlow, direction: Direction) -> tuple[Route, str]:
         """The rules for the flow's destination, and the gap known so far. Monitor mode reports unlisted destinations;
-        nothing else lets them pass."""
+        nothing else lets them pass, and nothing at all what would escape the rules of another."""
         gap = marks.gap(flow, direction)
+        if gap == "misdirected":
+            return replace(self._unlisted(lane), mode="enforce"), gap
         route = lane.route(flow.request.host)
         if route is not None:
             return (route if marks.enforced(flow, route.percent) else replace(route, mode="monitor")), gap

@@ -110,6 +110,7 @@ GAP_ANSWERS: Mapping[str, tuple[int, str]] = {
     "upgrade": (501, "After the Upgrade the connection would speak what this version does not inspect."),
     "event-stream": (501, "A response that never ends cannot be inspected whole by this version."),
     "unlisted-destination": (403, "The destination is in none of the lane's destinations."),
+    "misdirected": (421, "Host names another destination than the TLS connection: open a connection for that name."),
 }
 """Status and explanation of what the plane could not hand over whole."""
 

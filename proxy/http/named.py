@@ -1,7 +1,10 @@
-"""Which name of an address a redirected client means, in the clear: by ``Host``, if that name resolves to the address.
+"""Which destination a client means by ``Host``, where that is not what says where its message goes.
 
-A name is a claim. One that would change nothing is not looked up, and one that does not hold changes nothing: the
-message is judged by the rules of the address, and goes there in any case.
+Redirected in the clear, a name is a claim. One that would change nothing is not looked up, and one that does not hold
+changes nothing: the message is judged by the rules of the address, and goes there in any case.
+
+In TLS the connection's name has chosen the rules, and the upstream has proved that name. The same upstream may serve
+other names too, and goes by ``Host``: one with other rules is refused (RFC 9110 15.5.20, 7.4; "domain fronting").
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from ipaddress import ip_address
 
 from mitmproxy.proxy.commands import StartHook
 from mitmproxy.proxy.layer import CommandGenerator
+from mitmproxy.proxy.layers.http import HTTPMode
 
 from proxy.http.calls import CallStream
 from proxy.policy.errors import has_long_number
@@ -47,9 +51,15 @@ class NamedStream(CallStream):
     def find_destination(self) -> CommandGenerator[str]:
         """As any, and for a redirected client in the clear the name that it uses, where that holds."""
         word = yield from super().find_destination()
-        if word or self.seat.original is None or self.context.server.tls:
+        if word:
             return word
-        name = host_name(self.flow.request.headers.get("host", ""))
+        field = self.flow.request.headers.get("host", "")
+        if self.context.server.tls and self.http_mode is HTTPMode.transparent:
+            named = authority_host(field)
+            return "misdirected" if field and self.seat.fronts(self.flow.request.host, named) else ""
+        if self.seat.original is None:
+            return ""
+        name = host_name(field)
         if name and self.seat.distinguishes(name) and (yield from self._holds(name, *self.seat.original)):
             self.flow.request.data.host = name
         return ""
@@ -70,9 +80,14 @@ class NamedStream(CallStream):
 def host_name(field: str) -> str:
     """The host in a ``Host`` field as hosts are compared; empty where there is none, or one that is not to be looked
     up: DNS would carry its number out of the house."""
-    found = _AUTHORITY.fullmatch(field)
-    name = normal_host(found[1]) if found is not None else None
+    name = normal_host(authority_host(field))
     return name if name is not None and not has_long_number(name) else ""
+
+
+def authority_host(field: str) -> str:
+    """The host in a ``Host`` field as it stands there, without the port; empty where it is none."""
+    found = _AUTHORITY.fullmatch(field)
+    return found[1] if found is not None else ""
 
 
 def same_address(one: str, other: str) -> bool:

@@ -36,7 +36,7 @@ from proxy.http import marks
 from proxy.http.one import Bounds
 from proxy.http.upgrade import is_websocket
 from proxy.message import Direction
-from proxy.refusals import MEDIA_TYPE, REFUSALS, problem, reason_phrase
+from proxy.refusals import GAP_ANSWERS, MEDIA_TYPE, REFUSALS, problem, reason_phrase
 
 
 class Seat(Bounds, Protocol):
@@ -70,6 +70,9 @@ class Seat(Bounds, Protocol):
 
     def distinguishes(self, name: str) -> bool:
         """Whether ``name`` would be judged by other rules than the address."""
+
+    def fronts(self, name: str, host: str) -> bool:
+        """Whether a request for ``host`` on a connection for ``name`` would escape the rules for ``host``."""
 
     def lets_gaps_pass(self, host: str) -> bool:
         """Whether what nobody can read may pass to or from ``host``, a share of it at least."""
@@ -139,7 +142,7 @@ class RequestHalf(HttpStream):
             yield from self.handle_connect()
             return
         if word := (yield from self.find_destination()):
-            yield from self.refuse(word)
+            yield from self.turn_away(word)
             return
         self.limit = self.seat.body_limit(flow.request.host)
         self.client_state = self.state_consume_request_body
@@ -195,6 +198,15 @@ class RequestHalf(HttpStream):
                 request.headers.pop(name, None)
         request.data.authority = b""
         return ""
+
+    def turn_away(self, word: str) -> CommandGenerator[None]:
+        """Refuses a request for its destination, unread; with a record, where that is a gap."""
+        if word in GAP_ANSWERS:
+            marks.set_gap(self.flow, "request", word)
+            if not (yield from self.ask_request()):
+                return
+            word = "internal"  # no rule lets such a gap pass
+        yield from self.refuse(word)
 
     def request_gap(self, gap: str) -> CommandGenerator[None]:
         """Asks about a request that is not here whole. Where the policy lets such bytes pass, they stream from now."""

@@ -253,6 +253,16 @@ class LaneSeat:
         """Whether ``name`` would be judged by other rules than the address."""
         return self.lane.route(name) is not self.lane.route(self.leads_to[0])
 
+    def fronts(self, name: str, host: str) -> bool:
+        """Whether a request for ``host`` on a connection for ``name`` would escape the rules for ``host``. Where both
+        are only watched there is nothing to escape."""
+        if not self.bound.upstream.chosen or host.lower() == name.lower():
+            return False
+        one, other = self.lane.route(name), self.lane.route(host)
+        if self._mode(one) == self._mode(other) == "monitor":
+            return False
+        return one != other or is_gmo_host(name) != is_gmo_host(host)
+
     def pin(self, name: str, now: float) -> None:
         """Remembers a client that has turned away from a certificate for ``name``."""
         pinned = self.table.pinned

@@ -27,7 +27,7 @@ GAP_REASONS = frozenset(
         *("unlisted-gmo-path", "unreadable-gmo-call"),
         # The planes.
         *("body-too-large", "piece-too-large", "encrypted", "upgrade", "event-stream", "unlisted-destination"),
-        *("unknown-protocol", "silent-client", "no-sni", "pinned", "tls-handshake", "ech", "quic"),
+        *("misdirected", "unknown-protocol", "silent-client", "no-sni", "pinned", "tls-handshake", "ech", "quic"),
         # The guard.
         "internal-error",
     }

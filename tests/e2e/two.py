@@ -127,6 +127,9 @@ class End:
 class Client(End):
     """A client with prior knowledge, or after ALPN."""
 
+    authority = "lane.example"
+    """Whom it asks."""
+
     async def ask(
         self,
         path: str = "/",
@@ -141,7 +144,7 @@ class Client(End):
         pieces = [body] if isinstance(body, bytes) else list(body)
         stream = self.h2.get_next_available_stream_id()
         method = method or ("POST" if any(pieces) else "GET")
-        head = raw or [(":method", method), (":scheme", "http"), (":path", path), (":authority", "lane.example")]
+        head = raw or [(":method", method), (":scheme", "http"), (":path", path), (":authority", self.authority)]
         found = self.streams[stream] = Exchanged()
         self.h2.send_headers(stream, [*head, *fields], end_stream=not any(pieces) and trailers is None)
         self.flush()

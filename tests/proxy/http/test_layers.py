@@ -176,16 +176,21 @@ async def test_inside_a_tunnel_everything_is_inspected(intercepting):
 
 
 async def test_inside_a_tunnel_the_host_header_has_no_say(intercepting):
-    """The bytes go where CONNECT said, whatever the request inside claims."""
+    """The bytes go where CONNECT said, and none of those that claim to be for somebody else."""
     guard, server_tls, client_tls = intercepting
     async with origin(tls=server_tls) as server, plane(guard) as running:
         _, reader, writer = await tunnel(running, server.port)
         async with asyncio.timeout(10):
             await writer.start_tls(client_tls, server_hostname="127.0.0.1")
-            writer.write(get("/", host="elsewhere.example"))
+            writer.write(get("/", host=f"127.0.0.1:{server.port}"))
             assert await read_response(reader) == OK
+            writer.write(get("/", host="elsewhere.example"))
+            answer = await read_response(reader)
+            assert status_of(answer) == 421
+            assert b"Host names another destination than the TLS connection" in answer
         writer.close()
-        assert guard.asked[-2].host == "127.0.0.1"
+        assert (guard.asked[-1].host, guard.asked[-1].gap) == ("127.0.0.1", "misdirected")
+        assert len(server.requests) == 1
 
 
 async def test_a_tunnel_with_something_else_than_tls_inside(intercepting):

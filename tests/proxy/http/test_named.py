@@ -8,7 +8,7 @@ import pytest
 
 from proxy.http import hooks as http_hooks
 from proxy.http import named, seat
-from proxy.http.named import host_name, same_address
+from proxy.http.named import authority_host, host_name, same_address
 from tests.e2e.origin import OK, exchange, get, origin, read_response, status_of
 from tests.e2e.plane import ScriptedGuard, plane, policy
 
@@ -129,6 +129,13 @@ async def test_what_is_remembered_of_a_client_has_a_bound(redirect, asked, monke
 )
 def test_host_name(field, name):
     assert host_name(field) == name
+
+
+@pytest.mark.parametrize(
+    ("field", "host"), [("A.example.:80", "A.example."), ("[::1]:1", "[::1]"), ("", ""), ("a b:1", "a b"), ("a@b", "")]
+)
+def test_authority_host(field, host):
+    assert authority_host(field) == host
 
 
 @pytest.mark.parametrize(

@@ -68,3 +68,42 @@ def test_a_client_that_left_is_no_upstream_error(tmp_path, error):
     meter = RecordingMeter()
     seat(tmp_path, {"upstream": "http://a:1"}, meter).upstream_failed("upstream-unreachable", error)
     assert meter.named("upstream_error") == []
+
+
+LOGS = {"role": "logging", "hosts": ["logs.example", "10.0.0.1"]}
+FRONTING = {
+    "the same": ("logs.example", "logs.example", False),
+    "in other letters": ("logs.example", "LOGS.Example.", False),
+    "of the same destination": ("10.0.0.1", "logs.example", False),
+    "of one with the same rules": ("logs.example", "more.example", False),
+    "of a stricter destination": ("lax.example", "logs.example", True),
+    "of a laxer destination": ("logs.example", "lax.example", True),
+    "of nobody's": ("logs.example", "evil.example", True),
+    "no host name": ("logs.example", "", True),
+    "nor listed here": ("evil.example", "worse.example", False),
+    "watched as well": ("lax.example", "idle.example", False),
+}
+
+
+@pytest.mark.parametrize(("name", "host", "escapes"), FRONTING.values(), ids=FRONTING)
+def test_a_host_that_would_escape_its_rules(tmp_path, name, host, escapes):
+    lax = {"role": "external", "mode": "monitor"}
+    destinations = [
+        LOGS,
+        {"role": "logging", "hosts": ["more.example"]},
+        {**lax, "hosts": ["lax.example"]},
+        {**lax, "hosts": ["idle.example"], "on_gap": "report"},
+    ]
+    for upstream in ("forward", "transparent"):
+        assert seat(tmp_path, {"upstream": upstream, "destinations": destinations}).fronts(name, host) is escapes
+
+
+def test_calls_to_the_gateway_are_judged_as_such(tmp_path):
+    """Also where all hosts have the same rules: there are more for it."""
+    found = seat(tmp_path, {"upstream": "forward", "unlisted": "external"})
+    assert found.fronts("front.example", "p01.mul-pay.jp")
+    assert not found.fronts("front.example", "other.example")
+
+
+def test_with_one_upstream_the_client_has_no_say(tmp_path):
+    assert not seat(tmp_path, {"upstream": "https://es.example"}).fronts("es.example", "anything.example")

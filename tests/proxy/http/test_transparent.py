@@ -135,7 +135,7 @@ async def test_tls_is_looked_into(lane, inspector, tmp_path, alpn):
     ):
         context = trusting(tmp_path)
         assert await over_tls(running, context, alpn=alpn) == OK
-        refused = await over_tls(running, context, post("/", PAN.encode()), alpn=alpn)
+        refused = await over_tls(running, context, post("/", PAN.encode(), host=NAME), alpn=alpn)
         assert status_of(refused) == 403
         assert server.requests == [get("/", host=NAME)]
         assert gaps(running) == []
@@ -172,9 +172,41 @@ async def test_host_inside_of_tls_does_not_choose_the_rules(lane, inspector, tmp
         origin(tls=server_context(tmp_path, NAME)) as server,
         plane(guarded(lane(server.port, destinations=destinations), inspector)) as running,
     ):
-        data = post("/", PAN.encode()).replace(b"Host: a", b"Host: lax.example")
+        data = post("/", PAN.encode(), host=NAME)
         assert status_of(await over_tls(running, trusting(tmp_path), data)) == 403
+        data = post("/", PAN.encode(), host="lax.example")
+        assert status_of(await over_tls(running, trusting(tmp_path), data)) == 421
         assert server.connections == 0
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        get("/", host=NAME),
+        post("/", b"1", host=f"{NAME}:443"),
+        post("/", b"x" * 3_000_000, host=NAME),
+        post("/", b"1", "Expect: 100-continue", host=NAME),
+    ],
+    ids=["GET", "POST", "large", "expects"],
+)
+async def test_what_a_lax_name_may_do_is_not_done_to_a_strict_one_behind_it(lane, inspector, tmp_path, data):
+    """Domain fronting: in TLS for a name that is watched only, a request for one that is guarded. On record as what it
+    is, whatever is in it and however large it is; no ``on_gap`` lets it pass."""
+    destinations = [
+        {"hosts": ["lax.example"], "role": "external", "mode": "monitor", "on_gap": "report"},
+        {"hosts": [NAME], "role": "logging", "on_gap": "report"},
+    ]
+    async with (
+        origin(tls=server_context(tmp_path, "lax.example")) as server,
+        plane(guarded(lane(server.port, destinations=destinations, on_gap="report"), inspector)) as running,
+    ):
+        answer = await over_tls(running, trusting(tmp_path), data, name="lax.example")
+        assert (status_of(answer), server.connections) == (421, 0)
+        assert gaps(running) == [("misdirected", "block")]
+        (record,) = running.guard._ledger._audit.events
+        assert (record["kind"], record["destination"]) == ("gap", f"lax.example:{server.port}")
+        assert record["gaps"][0]["reason"] == "misdirected"
+        assert await over_tls(running, trusting(tmp_path), get("/", host="lax.example"), name="lax.example") == OK
 
 
 async def test_an_address_is_its_own_name_where_it_is_listed(lane, inspector, tmp_path):

@@ -200,6 +200,7 @@ async def inside(base, port, running):
     await writer.start_tls(context, server_hostname="127.0.0.1")
     assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "h2"
     async with client(0, stream=(reader, writer)) as asking:
+        asking.authority = f"127.0.0.1:{port}"
         yield asking
 
 
@@ -231,6 +232,21 @@ async def test_inside_a_tunnel(tmp_path, speaks):
         assert len(server.requests) == 5
         assert {(message.host, message.port) for message in guard.asked} == {("127.0.0.1", server.port)}
         assert running.meter.named("internal_error") == []
+
+
+async def test_inside_a_tunnel_to_another_destination(tmp_path):
+    """A stream for it is refused, the others of the connection are not (RFC 9110 15.5.20)."""
+    guard = intercepting(tmp_path)
+    tls = server_context(tmp_path, "127.0.0.1")
+    tls.set_alpn_protocols(["h2"])
+    async with origin_two(ok, tls=tls) as server, plane(guard) as running:
+        async with inside(tmp_path, server.port, running) as asking:
+            own = asking.authority
+            for authority_of, status in ((own, 200), ("other.example", 421), ("127.0.0.2", 421), ("127.0.0.1", 200)):
+                asking.authority = authority_of
+                assert (await asking.ask("/", b"{}")).status == status
+        assert [request.fields[":authority"] for request in server.requests] == [own, "127.0.0.1"]
+        assert [message.gap for message in guard.asked if message.gap] == ["misdirected"] * 2
 
 
 async def test_a_drain_reaches_into_a_tunnel(tmp_path):
