@@ -167,10 +167,8 @@ class Gate:
     ) -> None:
         """Carries out the guard's word for a failure: the hook itself did not come to an end."""
         route, gap = self._route(lane, flow, direction)
-        host, port = flow.request.host.lower(), flow.request.port
-        message = Message(
-            route, direction, "http", (), _peer(flow), host, port, flow.request.method, gap=gap, probe=marks.probe(flow)
-        )
+        about = (_peer(flow), flow.request.host.lower(), flow.request.port, flow.request.method)
+        message = Message(route, direction, "http", (), *about, gap=gap, probe=marks.probe(flow))
         carry_out(flow, message, self._failed(message, where), piece=piece)
 
     def _route(self, lane: Lane, flow: http.HTTPFlow, direction: Direction) -> tuple[Route, str]:
