@@ -82,7 +82,7 @@ def read(place: Path = PROC_NET) -> Sockets:
         try:
             with (place / name).open("rb") as file:
                 table = file.read(MOST_BYTES)
-                whole = whole and not file.read(1)
+                whole = whole and len(table) < MOST_BYTES  # after its end there may be more meanwhile
         except FileNotFoundError:
             if name.endswith("6"):  # a kernel without IPv6
                 continue
