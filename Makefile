@@ -83,6 +83,7 @@ score: $(VENV)/.test
 	@$(BIN)/python -m tests.corpus.score
 
 # The image's Python packages: the newest that pyproject.toml allows for the Python of the Dockerfile's base, with hashes.
+# Then whether the oldest Python that is promised has a set of packages that agree with each other at all.
 LOCK = $(BIN)/uv pip compile --quiet --upgrade --python-version 3.13 --python-platform linux --generate-hashes \
     --no-annotate --custom-compile-command "make lock"
 BUILD_REQUIRES = import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")
@@ -90,6 +91,7 @@ lock: $(VENV)/.runtime
 	@test -x $(BIN)/uv || $(PIP) uv
 	@$(LOCK) --override deploy/docker/left-out.txt pyproject.toml -o deploy/docker/requirements.lock >/dev/null
 	@$(BIN)/python -c '$(BUILD_REQUIRES)' | $(LOCK) - -o deploy/docker/build.lock >/dev/null
+	@$(BIN)/uv pip compile --quiet --python-version 3.12 pyproject.toml >/dev/null
 
 # The Dockerfile's own lines in a Debian tree of their own, and the sidecar from that tree; needs root and debootstrap.
 image-proof: $(VENV)/.test
