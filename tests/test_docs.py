@@ -263,6 +263,19 @@ def test_the_readme_leads_to_the_index():
     assert INDEX in {name for name, _anchor in links(FRONT)}
 
 
+CHANGES = re.split(r"^## ", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)[1:]
+
+
+@pytest.mark.parametrize("release", CHANGES, ids=lambda release: release.splitlines()[0])
+def test_each_release_has_each_kind_of_change_once_and_no_change_twice(release):
+    """https://keepachangelog.com/en/1.1.0/"""
+    kinds = re.findall(r"^### (.+)$", release, re.MULTILINE)
+    assert set(kinds) <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+    changes = re.split(r"^- ", release, flags=re.MULTILINE)[1:]
+    assert len(set(kinds)) == len(kinds)
+    assert len(set(changes)) == len(changes)
+
+
 def test_schema_for_editors_is_current():
     shipped = json.loads((ROOT / "deploy" / "sekisho.schema.json").read_text())
     assert shipped == json.loads(cli_schema())
