@@ -30,7 +30,7 @@ from proxy.http.upgrade import limit_extensions
 from proxy.message import Action, Decision, Direction, Message
 from proxy.policy import Lane, Policy, Route
 from proxy.refusals import GAP_ANSWERS, REFUSALS, problem, restated
-from proxy.workers import Overloaded, Workers
+from proxy.threads import Overloaded, Threads
 
 INLINE_BYTES = 256 * 1024
 """Bodies up to this size are sieved on the event loop, where a pass takes less time than handing it to a thread."""
@@ -55,7 +55,7 @@ class Asked(Protocol):
         """ALLOW for what is clean at first sight, without leaving the event loop; ``None``: ask ``check``."""
 
     def check(self, message: Message) -> Decision:
-        """The decision. Runs in a worker thread."""
+        """The decision. Runs on another thread."""
 
     def failed(self, message: Message, where: str) -> Decision:
         """The decision about a message whose inspection failed."""
@@ -80,9 +80,9 @@ class Gate:
     Each method returns ``None`` when the answer is carried out already, or an awaitable that does it.
     """
 
-    def __init__(self, guard: Asked, workers: Workers, meter: Latency) -> None:
+    def __init__(self, guard: Asked, threads: Threads, meter: Latency) -> None:
         self.guard = guard
-        self._workers = workers
+        self._threads = threads
         self._meter = meter
 
     def head(self, flow: http.HTTPFlow, lane: Lane) -> Awaitable[None] | None:
@@ -225,7 +225,7 @@ class Gate:
         """The guard's decision, or its word for a failure, within the route's deadline."""
         seconds, lane = message.route.limits.seconds + GRACE_SECONDS, message.route.lane
         try:
-            return await self._workers.run(self.guard.check, message, seconds, lane=lane, heavy=is_heavy(message))
+            return await self._threads.run(self.guard.check, message, seconds, lane=lane, heavy=is_heavy(message))
         except TimeoutError:
             where = "timeout"
         except asyncio.CancelledError:
@@ -239,7 +239,7 @@ class Gate:
     async def _word(self, message: Message, where: str) -> Decision:
         """As ``_failed``, away from the event loop: it writes a record, and a disk may hang."""
         try:
-            return await self._workers.run(lambda failed: self._failed(failed, where), message, RECORD_SECONDS)
+            return await self._threads.run(lambda failed: self._failed(failed, where), message, RECORD_SECONDS)
         except (TimeoutError, Overloaded):
             return self._unrecorded(message, where)
         except asyncio.CancelledError:

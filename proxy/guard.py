@@ -1,6 +1,6 @@
 """The one question: may this message pass? Everything that goes wrong while answering it is a refusal.
 
-The planes ask ``quick`` on the event loop, then ``check`` on a worker thread, and ``failed`` when no answer came. Each
+The planes ask ``quick`` on the event loop, then ``check`` on another thread, and ``failed`` when no answer came. Each
 returns a ``Decision`` whose action was BLOCK until a finished inspection said otherwise.
 """
 

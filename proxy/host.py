@@ -28,7 +28,7 @@ from proxy.listener import LAST_CALL_SECONDS, LaneInstance, LaneMode, Listeners,
 from proxy.policy import Lane, Policy
 from proxy.policy.values import listened
 from proxy.probe import Probe
-from proxy.workers import Workers
+from proxy.threads import Threads
 
 IDLE_SECONDS = 300
 """A connection on which nothing moves for so long is closed."""
@@ -80,7 +80,7 @@ class Adopts(Asked, Protocol):
 class Host:
     """All lanes of one policy. Use ``start``, then ``reload`` as often as you like, then ``drain``."""
 
-    def __init__(self, guard: Adopts, meter: Counts, *, workers: Workers | None = None, shared: bool = False) -> None:
+    def __init__(self, guard: Adopts, meter: Counts, *, threads: Threads | None = None, shared: bool = False) -> None:
         """``shared``: other processes listen on the same addresses (SO_REUSEPORT).
 
         Reads the certificates that ``guard.policy`` names: raises ``TlsFileError``.
@@ -88,10 +88,10 @@ class Host:
         self.shared = shared
         self.last_call = LAST_CALL_SECONDS
         self._guard = guard
-        self._workers = workers or Workers()
+        self._threads = threads or Threads()
         self._table = Table(Rules.of(guard.policy), meter)
         self.listeners = Listeners(self)
-        gate = Gate(guard, self._workers, meter)
+        gate = Gate(guard, self._threads, meter)
         self.hooks = LaneHooks(gate, self._table, self.listeners.server_connect)
         self.snapshot = host_options.Options()
         self._risen = asyncio.Event()
@@ -162,7 +162,7 @@ class Host:
         for task in (ending, hurried, self._fading):
             if task is not None:
                 task.cancel()
-        self._workers.close()
+        self._threads.close()
 
     # For the listeners.
 

@@ -38,8 +38,8 @@ from proxy.policy.files import files_of
 from proxy.records.audit import AuditError, JsonLinesAudit
 from proxy.records.coverage import Coverage
 from proxy.records.outage import watch
+from proxy.threads import return_large_blocks
 from proxy.watch import due
-from proxy.workers import return_large_blocks
 
 OK, BAD_INPUT, NO_START, FAULT = 0, 2, 3, 70
 GRACE_SECONDS = 10.0

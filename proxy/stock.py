@@ -28,7 +28,7 @@ from proxy.policy import Lane, Policy, PolicyError
 from proxy.records.audit import AuditError
 from proxy.refusals import REFUSALS, problem
 from proxy.run import BadInput, Sidecar, build
-from proxy.workers import Workers
+from proxy.threads import Threads
 
 OPTION, VARIABLE = "sekisho_config", "SEKISHO_CONFIG"
 LIMITS = (
@@ -52,7 +52,7 @@ class Stock:
     def __init__(self) -> None:
         self._sidecar: Sidecar | None = None
         self._gate: Gate | None = None
-        self._workers = Workers()
+        self._threads = Threads()
 
     def load(self, loader: Loader) -> None:
         """Adds the option."""
@@ -70,7 +70,7 @@ class Stock:
         except (PolicyError, BadInput, AuditError) as error:
             raise exceptions.OptionsError(str(error)) from None
         self._sidecar = sidecar
-        self._gate = Gate(sidecar.guard, self._workers, sidecar.meter)
+        self._gate = Gate(sidecar.guard, self._threads, sidecar.meter)
 
     def running(self) -> None:
         """Says what this cannot do."""
@@ -83,7 +83,7 @@ class Stock:
 
     def done(self) -> None:
         """Lets go of the audit file."""
-        self._workers.close()
+        self._threads.close()
         if self._sidecar is not None:
             self._sidecar.audit.close()
 

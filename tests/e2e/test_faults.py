@@ -25,7 +25,7 @@ from detectors import Inspector
 from detectors.decoders import compressed
 from detectors.presidio import Presidio
 from detectors.sieve import Sieve
-from proxy import addon, workers
+from proxy import addon, threads
 from proxy.http import client as http_client
 from proxy.http import server as http_server
 from proxy.metrics.meter import RecordingMeter
@@ -77,7 +77,7 @@ STAGES = {
     "the record": (proxy.records.ledger.record, "of_message"),
     "the audit file": (RecordingAudit, "append"),
     "the answer's text": (proxy.guard.problem, "card_data"),
-    "the worker": (workers.Workers, "run"),
+    "the worker": (threads.Threads, "run"),
     "the refusal": (proxy.addon, "_refusal"),
     "all counters": (RecordingMeter, "message violation gap internal_error audit_error added_latency"),
 }
@@ -183,18 +183,18 @@ async def test_no_thread_can_be_started(tmp_path, inspector, monkeypatch, mode, 
     async with faulty(tmp_path, inspector, mode=mode) as running:
         with monkeypatch.context() as patch:
             patch.setattr(threading.Thread, "start", no_thread)
-            for _ in range(2 * workers.MOST):
+            for _ in range(2 * threads.MOST):
                 assert status_of(await ask(running, LEAK)) == status
             assert await ask(running, CLEAN) == OK
         assert status_of(await ask(running, LEAK)) == (403 if mode == "enforce" else 200)
-        assert running.origin.requests.count(LEAK) == (0 if mode == "enforce" else 2 * workers.MOST + 1)
+        assert running.origin.requests.count(LEAK) == (0 if mode == "enforce" else 2 * threads.MOST + 1)
 
 
 @pytest.mark.parametrize(("mode", "status"), [("enforce", 503), ("monitor", 200)])
 async def test_all_threads_have_ended(tmp_path, inspector, mode, status):
     async with faulty(tmp_path, inspector, mode=mode) as running:
         assert status_of(await ask(running, LEAK)) == (403 if mode == "enforce" else 200)
-        running.host._workers.close()
+        running.host._threads.close()
         assert status_of(await ask(running, LEAK)) == status
         assert await ask(running, CLEAN) == OK
         assert running.meter.named("internal_error") == [("timeout",)]

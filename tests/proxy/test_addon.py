@@ -13,27 +13,27 @@ from proxy.http.flows import Context, request_message
 from proxy.message import Action, Decision
 from proxy.metrics.meter import RecordingMeter
 from proxy.policy.routes import Route
-from proxy.workers import Workers
+from proxy.threads import Threads
 from tests.e2e.plane import BLOCK, GAP, PAN, ScriptedGuard, policy
 
 NUMBER = PAN.encode()
 
 
 @pytest.fixture
-def workers():
-    made = Workers()
+def threads():
+    made = Threads()
     yield made
     made.close()
 
 
 @pytest.fixture
-def made(tmp_path, workers):
+def made(tmp_path, threads):
     """``made(row, **script)``: a gate, its guard and the lane."""
 
     def build(row=None, mode="enforce", **script):
         guard = ScriptedGuard(policy(tmp_path, {"upstream": "http://a:1", **(row or {})}, mode=mode), **script)
         meter = RecordingMeter()
-        return Gate(guard, workers, meter), guard, guard.policy.lanes[0]
+        return Gate(guard, threads, meter), guard, guard.policy.lanes[0]
 
     return build
 
@@ -264,7 +264,7 @@ def test_carry_out_takes_only_decisions(decision):
 
 
 async def test_a_meter_that_fails_refuses_nothing(made):
-    """Neither on the loop nor after a worker."""
+    """Neither on the loop nor after a thread."""
 
     def broken(*_):
         raise OSError(PAN)

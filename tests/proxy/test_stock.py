@@ -17,7 +17,7 @@ from proxy.addon import Gate
 from proxy.http import marks
 from proxy.metrics.meter import RecordingMeter
 from proxy.stock import LIMITS, Stock, lane_of
-from proxy.workers import Workers
+from proxy.threads import Threads
 from tests.e2e.origin import OK, body_of, exchange, get, origin, post, status_of
 from tests.e2e.plane import PAN, ScriptedGuard, policy, until
 from tests.sidecar import ROOT, free_port, policy_document, write_policy
@@ -37,12 +37,12 @@ def flow(mode="reverse:http://a:1@8080", content=b"", fields=()):
 def made(tmp_path):
     """The addon with a scripted guard."""
     guard = ScriptedGuard(policy(tmp_path, {"upstream": "http://a:1"}))
-    workers = Workers()
+    threads = Threads()
     addon = Stock()
-    addon._gate = Gate(guard, workers, RecordingMeter())
+    addon._gate = Gate(guard, threads, RecordingMeter())
     addon._policy = lambda: guard.policy
     yield addon, guard
-    workers.close()
+    threads.close()
 
 
 async def test_a_clean_exchange(made):

@@ -10,7 +10,7 @@ from proxy.addon import Gate
 from proxy.http.hooks import LaneHooks
 from proxy.http.seat import LaneSeat, Rules, Table
 from proxy.metrics.meter import RecordingMeter
-from proxy.workers import Workers
+from proxy.threads import Threads
 from tests.e2e.plane import ScriptedGuard, policy
 
 
@@ -19,7 +19,7 @@ def hooks(tmp_path):
     guard = ScriptedGuard(policy(tmp_path, {"upstream": "http://a:1"}))
     meter = RecordingMeter()
     table = Table(Rules.of(guard.policy), meter)
-    made = LaneHooks(Gate(guard, Workers(), meter), table, lambda _: None)
+    made = LaneHooks(Gate(guard, Threads(), meter), table, lambda _: None)
     return made, LaneSeat(table, guard.policy.lanes[0], 4096, 60), meter
 
 

@@ -56,7 +56,7 @@ class _Job:
         return self.done.cancelled()
 
 
-class Workers:
+class Threads:
     """The threads. All bookkeeping is done on the event loop; threads only take jobs and hand back results."""
 
     def __init__(self, most: int = MOST, lane_most: int = LANE_MOST, young: int = YOUNG, heavy: int = HEAVY) -> None:
@@ -64,7 +64,7 @@ class Workers:
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._waiting: dict[tuple[str, bool], deque[_Job]] = {}
         self._running: set[_Job] = set()
-        self._threads = self._idle = 0
+        self._started = self._idle = 0
 
     async def run[T](
         self, function: Callable[[Any], T], argument: Any, seconds: float, *, lane: str = "", heavy: bool = False
@@ -90,7 +90,7 @@ class Workers:
 
     def close(self) -> None:
         """Ends idle threads. Those that hang are daemons and end with the process."""
-        for _ in range(self._threads):
+        for _ in range(self._started):
             self._queue.put(None)
 
     def _start_more(self) -> None:
@@ -106,7 +106,7 @@ class Workers:
                 except RuntimeError as error:  # the system gives no more threads
                     self._dropped(job, error)
                     continue
-                self._threads += 1
+                self._started += 1
             self._queue.put(job)
 
     def _dropped(self, job: _Job, error: RuntimeError) -> None:
@@ -176,7 +176,7 @@ def _settle(done: asyncio.Future[Any], result: Any, error: BaseException | None)
         done.set_exception(error)
     else:
         # A future cannot carry StopIteration, and SystemExit in one would end the event loop.
-        done.set_exception(RuntimeError(f"{type(error).__name__} in a worker"))
+        done.set_exception(RuntimeError(f"{type(error).__name__} in a thread"))
 
 
 def return_large_blocks() -> None:
