@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -133,6 +135,18 @@ def test_what_is_too_long_is_read_in_part(tables, monkeypatch):
     monkeypatch.setattr(sockets, "MOST_BYTES", len(HEAD) + len(one) + 20)
     found = read(tables(tcp=one * 3))
     assert (len(found.connections), found.whole) == (1, False)
+
+
+def test_a_table_that_grows_behind_its_end_is_whole(monkeypatch):
+    """The kernel ends it where it stands, and goes on when it is asked again."""
+
+    class Growing(io.BytesIO):
+        def read(self, size=-1):
+            return super().read(size) or one
+
+    one = row("0500000A:A112", "0900000A:0C1C", "01").encode()
+    monkeypatch.setattr(Path, "open", lambda *_: Growing(HEAD.encode() + one))
+    assert read(Path("net")).whole
 
 
 def test_a_machine_without_ipv6(tables):
