@@ -20,7 +20,7 @@ from pathlib import Path
 
 from detectors.inspector import Inspector
 from detectors.presidio import RecognizerError
-from proxy.admin import LISTENING, PASSED, AdminError, Readiness, Render, Runner, admin_app, is_loopback, serve_admin
+from proxy.admin import LISTENING, PASSED, AdminError, Readiness, Render, Runner, admin_app, serve_admin
 from proxy.bypass.silence import Silence
 from proxy.bypass.watch import Watch
 from proxy.faults import place
@@ -35,6 +35,7 @@ from proxy.page.server import Page, Shown
 from proxy.policy import Policy, PolicyError, load
 from proxy.policy.errors import scrub
 from proxy.policy.files import files_of
+from proxy.policy.values import is_loopback
 from proxy.records.audit import AuditError, JsonLinesAudit
 from proxy.records.coverage import Coverage
 from proxy.records.outage import watch
@@ -180,10 +181,12 @@ async def _serve(sidecar: Sidecar) -> int:
     notify(STOPPING)
     logger.info(STOPPING_LINE, sidecar.grace)
     bypasses.stop()
-    for task in (probing, *looking, reloads):
+    tasks = (probing, *looking, reloads)
+    for task in tasks:
         task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+    for ended in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(ended, Exception):  # what is under way is seen to its end all the same
+            logger.error("a task had failed: %s", place(ended))
     await host.drain(sidecar.grace, hurry)
     await admin.cleanup()
     coverage.write(counted(sidecar.meter.registry))

@@ -232,6 +232,25 @@ def test_what_is_read_at_start_only_is_told_when_it_changes(tmp_path):
         sidecar.audit.close()
 
 
+async def test_a_task_that_has_failed_does_not_keep_the_end_from_being_orderly(tmp_path, monkeypatch, caplog):
+    async def fail(_probe):
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise ValueError(PAN)
+
+    monkeypatch.setattr("proxy.probe.Probe.run", fail)
+    lane = LANE | {"listen": "127.0.0.1:0"}
+    document = policy_document(tmp_path, [lane], admin={"listen": f"127.0.0.1:{free_port()}"})
+    sidecar = build(write_policy(tmp_path, document))
+    try:
+        assert await run._serve(sidecar) == OK
+    finally:
+        sidecar.audit.close()
+    kinds = [json.loads(line)["kind"] for line in (tmp_path / "var" / "audit.jsonl").read_text().splitlines()]
+    assert (kinds[0], kinds[-2:]) == ("start", ["coverage", "stop"])
+    assert "a task had failed: ValueError at test_run.py:" in caplog.text
+    assert PAN not in caplog.text
+
+
 async def test_a_reload_that_fails_oddly_is_counted_and_told_without_a_word_of_it(tmp_path, monkeypatch, caplog):
     """It must not end the watch for the next one either."""
     sidecar = build(write_policy(tmp_path, policy_document(tmp_path, [LANE])))
