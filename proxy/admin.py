@@ -5,7 +5,6 @@ No card traffic passes here, and nothing can be changed.
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from proxy.addresses import why_not_bound
 from proxy.faults import place
-from proxy.policy.values import Address
+from proxy.policy.values import Address, is_loopback
 
 Runner = web.AppRunner
 """What ``serve_admin`` gives."""
@@ -154,15 +153,3 @@ def host_of(authority: str) -> str:
     if authority.startswith("["):
         return authority[1:].partition("]")[0]
     return authority.rpartition(":")[0] if ":" in authority else authority
-
-
-def is_loopback(host: str) -> bool:
-    """Whether ``host`` is this machine's own name or address for itself. Names are not looked up: an attacker's would
-    say what the attacker likes."""
-    name = host.lower().rstrip(".")
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False

@@ -11,6 +11,7 @@ from proxy.policy.errors import PolicyError, Problem, scrub
 from proxy.policy.model import Destination, Lane, Policy
 from proxy.policy.routes import PASSING_ROLES, Route
 from proxy.policy.text import Loc
+from proxy.policy.values import ANY_HOST
 
 SOON_DAYS = 30
 ENDS = {
@@ -21,8 +22,7 @@ ENDS = {
     "intercept_ca_file": "first",
 }
 """Files with certificates, and which of theirs has to be good: of what is trusted one is enough."""
-_ANY_HOST = frozenset({"0.0.0.0", "::"})
-_REDIRECTED_TO = frozenset({*_ANY_HOST, "127.0.0.1", "::1", "localhost"})
+_REDIRECTED_TO = frozenset({*ANY_HOST, "127.0.0.1", "::1", "localhost"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ def _lane(policy: Policy, index: int, lane: Lane) -> Iterator[Problem]:
         if named.role in PASSING_ROLES and named.on_violation == "report":
             why = f'lane "{lane.name}" lets card data pass the shop\'s systems and only records it'
             yield Problem(policy.place(*loc, "on_violation"), why, "block stops it")
-    if lane.listen.host in _ANY_HOST and lane.role != "shop":
+    if lane.listen.host in ANY_HOST and lane.role != "shop":
         why = f'lane "{lane.name}" accepts connections from any machine that reaches this one'
         yield Problem(policy.place("lanes", index, "listen"), why, "listen on 127.0.0.1, or on one address")
     if not lane.upstream.chosen:

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from proxy.policy.values import Address, is_address
+from proxy.policy.values import Address, is_address, is_loopback
 
 if TYPE_CHECKING:
     from proxy.policy import Policy
@@ -99,7 +98,7 @@ def write(
         file.add(f'  namespace: "{namespace}"')
     labels = ", ".join(f'"{key}": "{value}"' for key, value in selector.items())
     file.add(f"spec:\n  podSelector:\n    matchLabels: {{{labels}}}")
-    ingress = [lane.listen.port for lane in policy.lanes if lane.role == "shop" and not _is_loopback(lane.listen.host)]
+    ingress = [lane.listen.port for lane in policy.lanes if lane.role == "shop" and not is_loopback(lane.listen.host)]
     file.add("  policyTypes: [Ingress, Egress]" if ingress else "  policyTypes: [Egress]")
     if ingress:
         _add_ingress(file, policy)
@@ -118,20 +117,20 @@ def _add_ingress(file: Written, policy: Policy) -> None:
     """Into the pod: its lanes and metrics, so that the shop itself is reached through its lane only."""
     file.add("  ingress:\n    # The shop's own port is not among these: who wants to reach it has to take its lane.")
     listening = [lane.listen for lane in policy.lanes] + [policy.admin.listen]
-    ports = sorted({listen.port for listen in listening if not _is_loopback(listen.host)})
+    ports = sorted({listen.port for listen in listening if not is_loopback(listen.host)})
     file.add(f"    - ports: [{_ports(ports)}]")
 
 
 def _add(file: Written, target: Target, resolve: Callable[[str], Collection[str]]) -> None:
     host = target.host
-    if _is_loopback(host):
+    if is_loopback(host):
         file.add(f"    # {target}: does not leave the pod.")
     elif is_address(host):
         file.add(f"    # {target}")
         _add_blocks(file, [host], target)
     elif (service := _service(host)) is not None:
         _add_service(file, target, *service)
-    elif addresses := [] if host.startswith("*.") else sorted(a for a in resolve(host) if not _is_loopback(a)):
+    elif addresses := [] if host.startswith("*.") else sorted(a for a in resolve(host) if not is_loopback(a)):
         file.add(
             f"    # {target}: its addresses today. NetworkPolicy knows no names:\n"
             "    # where they change, use an egress gateway or a policy by name (Cilium: toFQDNs).",
@@ -187,7 +186,3 @@ def _service(host: str) -> tuple[str, str] | None:
     if len(labels) == 1:
         return labels[0], ""
     return (labels[0], labels[1]) if len(labels) == 3 and labels[2] == "svc" else None
-
-
-def _is_loopback(host: str) -> bool:
-    return ip_address(host).is_loopback if is_address(host) else host == "localhost"

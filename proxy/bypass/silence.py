@@ -11,27 +11,15 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from proxy.records.ledger import complain
+from proxy.records.ledger import Notes, complain
 
 if TYPE_CHECKING:
     from proxy.metrics.sum import Counts
-    from proxy.policy import Policy
 
 SLICE_SECONDS = 300.0
 BUSY, QUIET, FEWEST = 24, 3, 3
-
-
-class Guarded(Protocol):
-    """Where the records go."""
-
-    @property
-    def policy(self) -> Policy:
-        """The policy in force."""
-
-    def note(self, kind: str, **own: Any) -> None:
-        """Keeps a record of that kind with these fields, or raises."""
 
 
 class Meter(Protocol):
@@ -44,7 +32,7 @@ class Meter(Protocol):
 class Silence:
     """Told every five minutes what has been counted so far; counts and records each lane that falls silent, once."""
 
-    def __init__(self, guard: Guarded, meter: Meter) -> None:
+    def __init__(self, guard: Notes, meter: Meter) -> None:
         self._guard = guard
         self._meter = meter
         self._before: Counter[str] = Counter()

@@ -14,12 +14,12 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from proxy.bypass import sockets
 from proxy.bypass.routes import Bypass, Key, Sinks, guarded, inward, key_of, redirects, routes
 from proxy.policy.values import is_address
-from proxy.records.ledger import complain
+from proxy.records.ledger import Notes, complain
 
 if TYPE_CHECKING:
     from proxy.bypass.sockets import Sockets
@@ -37,17 +37,6 @@ SHARE = 50
 MOST_RECORDED = 10_000
 
 logger = logging.getLogger("sekisho")
-
-
-class Guarded(Protocol):
-    """The guard, as the watch knows it."""
-
-    @property
-    def policy(self) -> Policy:
-        """The policy in force."""
-
-    def note(self, kind: str, **own: Any) -> None:
-        """Keeps a record of that kind with these fields, or raises."""
 
 
 class Meter(Protocol):
@@ -97,7 +86,7 @@ class Watch:
 
     def __init__(
         self,
-        guard: Guarded,
+        guard: Notes,
         meter: Meter,
         *,
         read: Callable[[], Sockets] = sockets.read,

@@ -15,10 +15,9 @@ from proxy.doctor.process import Owner
 from proxy.doctor.rows import Row, Subject
 from proxy.doctor.sidecar import Sidecar
 from proxy.policy import Lane, Policy
-from proxy.policy.values import Address, is_address, normal_host
+from proxy.policy.values import ANY_HOST, Address, is_address, normal_host
 
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY")
-_ANY = ("0.0.0.0", "::")
 
 
 LATELY_SECONDS = 3600.0
@@ -113,8 +112,8 @@ def leads_to(place: Address, lane: Lane) -> bool:
     if place.host in (lane.listen.host, "localhost"):
         return True
     if not is_address(place.host):
-        return lane.listen.host in _ANY or not is_address(lane.listen.host)
-    return lane.listen.host in _ANY or (ip_address(place.host).is_loopback and lane.listen.host == "localhost")
+        return lane.listen.host in ANY_HOST or not is_address(lane.listen.host)
+    return lane.listen.host in ANY_HOST or (ip_address(place.host).is_loopback and lane.listen.host == "localhost")
 
 
 def _exceptions(policy: Policy, lanes: list[Lane], environment: Mapping[str, str]) -> Iterator[Row]:

@@ -14,7 +14,7 @@ from proxy.policy.errors import did_you_mean, show
 from proxy.policy.routes import PASSING_ROLES, Role
 from proxy.policy.text import Loc
 from proxy.policy.tls import PAIRS
-from proxy.policy.values import Address, listened
+from proxy.policy.values import ANY_HOST, Address, listened
 
 if TYPE_CHECKING:
     from proxy.policy.model import Admin, Destination, Lane, Policy, Suppression
@@ -25,7 +25,6 @@ ENTITIES = ("PAN", "SECURITY_CODE", "TRACK_1", "TRACK_2", "PIN_BLOCK", "EXPIRY",
 """What Sekisho itself finds. A team's recognizers may find more."""
 
 _FORWARD_ONLY = ("destinations", "unlisted")
-_ANY_HOST = frozenset({"0.0.0.0", "::"})
 _BROWSER_ROLES: frozenset[Role | None] = frozenset({"external", "payment-gateway"})
 _CHOSEN = frozenset({"forward", "transparent"})
 _ONE_UPSTREAM = (frozenset({"https"}), "lanes with one upstream, over TLS", ", or set upstream: https://…")
@@ -109,7 +108,7 @@ def _overlap(one: Address, other: Address) -> bool:
     if one.port != other.port or one.port == 0:
         return False
     both = {one.host, other.host}
-    return len(both) == 1 or (bool(both & _ANY_HOST) and len({":" in host for host in both}) == 1)
+    return len(both) == 1 or (bool(both & ANY_HOST) and len({":" in host for host in both}) == 1)
 
 
 def _shape_fits_upstream(parts: Parts) -> Iterator[Clash]:

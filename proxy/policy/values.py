@@ -36,6 +36,8 @@ _UNITS = {
 }
 LATER_SCHEMES = ("postgresql", "mysql", "redis", "syslog", "syslog+udp", "syslog+tcp", "tcp", "grpc")
 """Upstreams the policy format knows and this version does not carry."""
+ANY_HOST = frozenset({"0.0.0.0", "::"})
+"""What listens there listens on every address of its family."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 STRICT = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -260,6 +262,15 @@ def is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def is_loopback(host: str) -> bool:
+    """Whether ``host`` is this machine's own name or address for itself. Names are not looked up: an attacker's would
+    say what the attacker likes."""
+    name = host.lower().rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    return is_address(name) and ip_address(name).is_loopback
 
 
 def _schema(pattern: str, example: str) -> WithJsonSchema:

@@ -111,7 +111,7 @@ class JsonLinesAudit:
                     self._turn()
                     return self._add(event)
             except AuditError:
-                self.outage.lose(_stamp(self._now()))
+                self.outage.lose(stamp(self._now()))
                 raise
 
     def look(self) -> str:
@@ -245,7 +245,7 @@ class JsonLinesAudit:
         old = [file for file in closed(self.path) if file.stat().st_mtime < until.timestamp()]
         ends = sorted(((end_of_file(file, self._key), file) for file in old), key=lambda row: row[0].seq)
         for end, file in ends:
-            if end.line is None or end.line.ts >= _stamp(until):
+            if end.line is None or end.line.ts >= stamp(until):
                 continue
             anchor = {"file": file.name, "seq": end.seq, "hash": end.line.hash, "ts": end.line.ts}
             self._add({"kind": EXPIRY, "anchor": anchor})
@@ -283,7 +283,7 @@ class JsonLinesAudit:
 
         ``place`` is called when it is there, before the head tells of it; if that raises, nothing has been written.
         """
-        record, ts = str(uuid.uuid4()), _stamp(self._now())
+        record, ts = str(uuid.uuid4()), stamp(self._now())
         whole = {"id": record, "ts": ts, "seq": self._seq + 1, "prev": self._last, "kind": "", "gaps": [], **event}
         line, link = seal(whole, self._key)
         data = prefix + line
@@ -308,5 +308,6 @@ class JsonLinesAudit:
             os.ftruncate(self._file, size)
 
 
-def _stamp(moment: datetime) -> str:
+def stamp(moment: datetime) -> str:
+    """A moment (UTC) as records have it."""
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -10,10 +10,10 @@ import asyncio
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from proxy.records.ledger import complain
+from proxy.records.audit import stamp, utc_now
+from proxy.records.ledger import Notes, complain
 
 if TYPE_CHECKING:
     from proxy.metrics.sum import Counts
@@ -37,30 +37,19 @@ OWN: Mapping[str, tuple[str, ...]] = {
 """The same, of the sidecar as a whole."""
 
 
-class Notes(Protocol):
-    """Where the records go."""
-
-    @property
-    def policy(self) -> Policy:
-        """The policy in force."""
-
-    def note(self, kind: str, **own: Any) -> None:
-        """Keeps a record of that kind with these fields, or raises."""
-
-
 class Coverage:
     """Writes coverage records of one sidecar; the first covers the time since this was made."""
 
     def __init__(self, notes: Notes) -> None:
         self._notes = notes
         self._lock = threading.Lock()
-        self._since = _now()
+        self._since = stamp(utc_now())
         self._before: Counter[tuple[str, ...]] = Counter()
 
     def write(self, counts: Counts) -> None:
         """Keeps a record of what ``counts`` has more than the last one had. Raises nothing."""
         with self._lock:
-            now, read = _now(), tally(counts)
+            now, read = stamp(utc_now()), tally(counts)
             try:
                 self._notes.note("coverage", coverage=figures(read, self._before, self._since, self._notes.policy))
             except Exception as error:  # noqa: BLE001 - no message hangs on it: the next record makes up for it
@@ -112,7 +101,3 @@ def _mode(lane: Lane) -> str:
 
 def _empty(rows: Iterable[tuple[str, ...]]) -> dict[str, Any]:
     return {entry: {} if labels else 0 for entry, *labels in rows}
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

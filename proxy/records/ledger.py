@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from proxy.faults import place
 from proxy.message import Action, Message
@@ -23,6 +23,17 @@ if TYPE_CHECKING:
     from proxy.scrub import Quiet
 
 log = logging.getLogger(__name__)
+
+
+class Notes(Protocol):
+    """Where whoever looks after the sidecar keeps records of it: the guard."""
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force."""
+
+    def note(self, kind: str, **own: Any) -> None:
+        """Keeps a record of that kind with these fields, or raises."""
 
 
 class Ledger:

@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from proxy import admin
-from proxy.admin import LISTENING, PASSED, AdminError, Readiness, admin_app, host_of, is_loopback, serve_admin
+from proxy.admin import LISTENING, PASSED, AdminError, Readiness, admin_app, host_of, serve_admin
 from proxy.metrics.meter import PrometheusMeter
 
 METER = PrometheusMeter(version="1.2.3")
@@ -245,10 +245,3 @@ async def test_who_asks_nothing_is_not_waited_for(free_port, monkeypatch):
 )
 def test_host_of(authority, host):
     assert host_of(authority) == host
-
-
-@pytest.mark.parametrize(
-    ("host", "local"), [("127.8.8.8", True), ("::1", True), ("localhost", True), ("", False), ("example.com", False)]
-)
-def test_is_loopback(host, local):
-    assert is_loopback(host) is local

@@ -14,6 +14,7 @@ from proxy.policy.values import (
     Address,
     FilePath,
     Upstream,
+    is_loopback,
     listened,
     normal_host,
     parse_address,
@@ -189,6 +190,23 @@ def test_a_transparent_lane_listens_for_both_families(listen, upstream, addresse
 )
 def test_hosts_are_compared_in_one_form(text, host):
     assert normal_host(text) == host
+
+
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [
+        ("127.8.8.8", True),
+        ("::1", True),
+        ("localhost", True),
+        ("Shop.LOCALHOST.", True),
+        ("", False),
+        ("example.com", False),
+        ("localhost.example", False),
+        ("0.0.0.0", False),
+    ],
+)
+def test_what_is_this_machine_itself(host, local):
+    assert is_loopback(host) is local
 
 
 def test_addresses_and_upstreams_read_as_they_are_written():
