@@ -23,6 +23,7 @@ from proxy.policy import Policy, load
 from proxy.policy.model import Defaults, LaneLimits, Overrides
 from proxy.problem import STATUS
 from proxy.refusals import REFUSALS
+from proxy.texts import TEXTS
 
 ROOT = Path(__file__).resolve().parent.parent
 FRONT, INDEX = "README.md", "docs/README.md"
@@ -261,6 +262,12 @@ def test_every_page_is_reached_from_the_index(page):
 
 def test_the_readme_leads_to_the_index():
     assert INDEX in {name for name, _anchor in links(FRONT)}
+
+
+def test_the_japanese_section_calls_things_as_the_inspector_page_does():
+    named = re.findall(r"「([^」]+)」", PAGES[FRONT].partition("**違反が表示されたら**")[2])
+    assert named
+    assert set(named) <= {text.ja for text in TEXTS.values()}
 
 
 CHANGES = re.split(r"^## ", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)[1:]
