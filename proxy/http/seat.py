@@ -16,7 +16,7 @@ from detectors.model import Limits
 from proxy.destinations import is_here, original_destination
 from proxy.faults import place
 from proxy.gmo.calls import is_gmo_host
-from proxy.http.lane_tls import Contexts, LaneTls, lane_tls
+from proxy.http.lane_tls import Files, LaneTls, lane_tls
 from proxy.http.named import same_address
 from proxy.message import Direction
 from proxy.policy import Lane, Policy
@@ -46,9 +46,9 @@ class Rules:
     @classmethod
     def of(cls, policy: Policy) -> Rules:
         """Reads the files the lanes name. Raises ``TlsFileError``."""
-        contexts: Contexts = {}
+        files = Files()
         lanes = {lane.name: lane for lane in policy.lanes}
-        tls = {lane.name: lane_tls(lane, contexts) for lane in policy.lanes}
+        tls = {lane.name: lane_tls(lane, files) for lane in policy.lanes}
         ports = frozenset({policy.admin.listen.port, *(lane.listen.port for lane in policy.lanes)})
         return cls(MappingProxyType(lanes), policy.mode, ports, MappingProxyType(tls))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,17 +33,20 @@ def files_of(policy: Policy) -> tuple[Path, ...]:
 def unusable_files(document: Document, base: Path) -> Iterator[Problem]:
     """What is wrong with the files that ``document`` names; their paths start at ``base``.
 
-    Works on the values as written, so that it can say so of a file with other errors too.
+    Works on the values as written, so that it can say so of a file with other errors too. Looks at each file once,
+    however many lanes name it.
     """
+    looks = {look: cache(look) for look in _FILES.values()}
+    unlike = cache(_unlike)
     for row, look in _FILES.items():
         for loc, name in _under(document.value, row):
-            if isinstance(name, str) and name and "\0" not in name and (wrong := look(base / name, show(name))):
+            if isinstance(name, str) and name and "\0" not in name and (wrong := looks[look](base / name, show(name))):
                 yield Problem(document.place(*loc), *wrong)
     for loc, tls in _under(document.value, ("lanes", EACH, "tls")):
         for certificate, key in PAIRS:
             names = [tls.get(name) if isinstance(tls, Mapping) else None for name in (certificate, key)]
             paths = [base / name for name in names if isinstance(name, str) and name and "\0" not in name]
-            if len(paths) == len(names) and _unlike(*paths):
+            if len(paths) == len(names) and unlike(*paths):
                 why = f"the key does not belong to the first certificate of {certificate}"
                 yield Problem(document.place(*loc, key), why, f"name the key of {show(names[0])}")
 

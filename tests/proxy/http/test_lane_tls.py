@@ -517,14 +517,26 @@ def test_files_that_cannot_be_used(tmp_path):
     good = policy(tmp_path, {"upstream": "http://a:1", **tls_of(certificate, key)})
     key.write_bytes(pair(tmp_path, "other")[1].read_bytes())
     with pytest.raises(TlsFileError, match="does not belong to the first certificate"):
-        module.lane_tls(good.lanes[0], {})
+        module.lane_tls(good.lanes[0], module.Files())
     with pytest.raises(TlsFileError, match=r"server\.key"):
         Host(ScriptedGuard(good), None)
 
 
-def test_authorities_of_upstreams_are_read_once(tmp_path):
-    public, _ = authority(tmp_path)
-    rows = [{"name": name, "upstream": "https://a", **tls_of(ca_file=public)} for name in ("one", "two")]
-    known: dict = {}
-    one, two = (module.lane_tls(lane, known) for lane in policy(tmp_path, *rows).lanes)
-    assert one.upstream is two.upstream
+def test_files_are_read_once_for_all_lanes(tmp_path, monkeypatch):
+    """And again for the next policy: a file may have been replaced."""
+    public, private = authority(tmp_path)
+    own = pair(tmp_path, "server")
+    files = tls_of(*own, client_ca_file=public, ca_file=public, intercept_ca_file=private)
+    rows = [{"name": name, "upstream": "forward", **files} for name in ("one", "two", "three")]
+    lanes = policy(tmp_path, *rows).lanes
+    read = []
+    for name in ("read_pair", "read_certificates", "upstream_context", "Interception"):
+        original = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *paths, original=original: read.append(paths) or original(*paths))
+    first = module.Files()
+    made = [module.lane_tls(lane, first) for lane in lanes]
+    assert len({(one.upstream, one.interception) for one in made}) == 1
+    assert sorted(read) == sorted([own, (public,), (public,), (private,)])
+    again = module.lane_tls(lanes[0], module.Files())
+    assert again.upstream is not made[0].upstream
+    assert len(read) == 8

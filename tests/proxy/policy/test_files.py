@@ -79,6 +79,18 @@ def test_an_authority_for_interception(put, tmp_path, own_authority):
     assert found(put("ca.pem", own_authority), text) == []
 
 
+def test_a_file_that_several_lanes_name_is_read_once_and_told_of_each(put, tmp_path, monkeypatch, own_authority):
+    read = []
+    monkeypatch.setattr("proxy.authority.read_authority", read.append)
+    text = "lanes:\n" + "  - tls: {intercept_ca_file: ca.pem}\n" * 3
+    assert found(put("ca.pem", own_authority), text) == []
+    assert read == [tmp_path / "ca.pem"]
+    assert found(tmp_path, text) == []
+    assert len(read) == 2
+    (tmp_path / "ca.pem").unlink()
+    assert [why for _, why in found(tmp_path, text)] == ["the authority file does not exist"] * 3
+
+
 CERTIFICATES = """\
 lanes:
   - tls:
