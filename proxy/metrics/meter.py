@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Protocol
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 
-from proxy.metrics.recording import RecordingMeter
 from proxy.metrics.series import BOUNDS, OTHER, SERIES, STAGES, Series, gap_reason
 from proxy.metrics.sum import Counts, Summed
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from proxy.message import Message
     from proxy.policy import Policy
 
-__all__ = ["SERIES", "Meter", "PrometheusMeter", "RecordingMeter", "Series"]
+__all__ = ["SERIES", "Meter", "PrometheusMeter", "Series"]
 
 
 class Meter(Protocol):

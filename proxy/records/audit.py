@@ -35,7 +35,7 @@ from proxy.records.outage import AuditError, Outage, need_room, why
 from proxy.records.recent import Recent
 from proxy.records.segments import closed, name_for
 
-__all__ = ["AuditError", "AuditSink", "JsonLinesAudit", "RecordingAudit", "Verification", "verify"]
+__all__ = ["AuditError", "AuditSink", "JsonLinesAudit", "Verification", "verify"]
 
 MOVE_AWAY = "run `sekisho audit verify` on it, and move both files away, as evidence, to start a new one"
 
@@ -47,22 +47,6 @@ class AuditSink(Protocol):
 
     def append(self, event: Mapping[str, Any]) -> str:
         """Writes ``event`` and gives its id. When it returns, the record is kept; else it raises ``AuditError``."""
-
-
-class RecordingAudit:
-    """A sink for tests: keeps the events, and fails on demand."""
-
-    def __init__(self) -> None:
-        self.events: list[dict[str, Any]] = []
-        self.error: Exception | None = None
-        """Raised by every ``append`` while it is set."""
-
-    def append(self, event: Mapping[str, Any]) -> str:
-        if self.error is not None:
-            raise self.error
-        record = str(uuid.uuid4())
-        self.events.append({"id": record, **event})
-        return record
 
 
 def utc_now() -> datetime:

@@ -13,10 +13,9 @@ from typing import Any
 from proxy.guard import Guard
 from proxy.host import Host
 from proxy.message import Action, Decision, Message
-from proxy.metrics.meter import RecordingMeter
 from proxy.policy import Policy, load
-from proxy.records.audit import RecordingAudit
 from tests.e2e.origin import OK, Origin, Reply, exchange, origin
+from tests.proxy.doubles import RecordingAudit, RecordingMeter
 from tests.sidecar import policy_document
 
 PAN = "4111111111111111"

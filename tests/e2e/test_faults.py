@@ -28,10 +28,9 @@ from detectors.sieve import Sieve
 from proxy import addon, threads
 from proxy.http import client as http_client
 from proxy.http import server as http_server
-from proxy.metrics.meter import RecordingMeter
-from proxy.records.audit import RecordingAudit
 from tests.e2e.origin import OK, exchange, get, origin, post, read_response, status_of
 from tests.e2e.plane import PAN, boundary, until
+from tests.proxy.doubles import RecordingAudit, RecordingMeter
 
 SECONDS = 10
 CARD = PAN.encode()

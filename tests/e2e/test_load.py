@@ -13,10 +13,9 @@ import pytest
 
 from detectors import Inspector
 from proxy.guard import Guard
-from proxy.metrics.meter import RecordingMeter
-from proxy.records.audit import RecordingAudit
 from tests.e2e.origin import OK, body_of, exchange, origin, post, status_of
 from tests.e2e.plane import plane, policy, until
+from tests.proxy.doubles import RecordingAudit, RecordingMeter
 
 PAN = "4242424242424242"
 CARDS = b"".join(b'{"id": %d, "card": "%s"}\n' % (n, PAN.encode()) for n in range(9000))

@@ -19,10 +19,9 @@ from websockets.protocol import State
 from detectors import Inspection, Inspector
 from proxy import addon
 from proxy.guard import Guard
-from proxy.metrics.meter import RecordingMeter
-from proxy.records.audit import RecordingAudit
 from tests.e2e.authority import authority, server_context
 from tests.e2e.plane import PAN, boundary, plane, policy, until
+from tests.proxy.doubles import RecordingAudit, RecordingMeter
 
 MASKED = "411111******1111"
 SECONDS = 10

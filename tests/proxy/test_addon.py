@@ -11,10 +11,10 @@ from proxy.addon import INLINE_BYTES, Gate, carry_out, is_heavy
 from proxy.http import marks
 from proxy.http.flows import Context, request_message
 from proxy.message import Action, Decision
-from proxy.metrics.meter import RecordingMeter
 from proxy.policy.routes import Route
 from proxy.threads import Threads
 from tests.e2e.plane import BLOCK, GAP, PAN, ScriptedGuard, policy
+from tests.proxy.doubles import RecordingMeter
 
 NUMBER = PAN.encode()
 

@@ -14,9 +14,9 @@ from detectors.model import Finding, Gap, Inspection, Limits, View
 from proxy.guard import Guard
 from proxy.judge import Verdict
 from proxy.message import Action, Part
-from proxy.metrics.meter import RecordingMeter
 from proxy.policy.model import Suppression
-from proxy.records.audit import AuditError, RecordingAudit
+from proxy.records.audit import AuditError
+from tests.proxy.doubles import RecordingAudit, RecordingMeter
 from tests.proxy.guard_parts import CLEAN, GAP, LEAK, PAN, FakeInspector, finding, message, policy
 from tests.published_numbers import card_numbers_in
 

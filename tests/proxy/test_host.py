@@ -11,10 +11,10 @@ from proxy import host
 from proxy.host import OPTIONS, Host, StartError
 from proxy.http.tls import TlsFileError
 from proxy.listener import turn_away
-from proxy.metrics.meter import RecordingMeter
 from tests.e2e.authority import authority
 from tests.e2e.origin import OK, exchange, get, origin, read_response, status_of
 from tests.e2e.plane import ScriptedGuard, lane, plane, policy, until
+from tests.proxy.doubles import RecordingMeter
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from proxy.addresses import try_bind
 from proxy.host import Host, StartError
 from proxy.http import seat
 from proxy.listener import LaneMode, mode_of
-from proxy.metrics.meter import RecordingMeter
 from tests.e2e.origin import OK, get, origin, read_response, status_of
 from tests.e2e.plane import GAP, ScriptedGuard, lane, plane, policy, until
+from tests.proxy.doubles import RecordingMeter
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])

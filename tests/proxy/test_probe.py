@@ -9,10 +9,9 @@ from detectors import Inspection, Inspector
 from proxy import probe
 from proxy.guard import Guard
 from proxy.host import Host
-from proxy.metrics.meter import RecordingMeter
-from proxy.records.audit import RecordingAudit
 from tests.e2e.origin import origin
 from tests.e2e.plane import plane, policy
+from tests.proxy.doubles import RecordingAudit, RecordingMeter
 
 LANES = {
     "block": {},

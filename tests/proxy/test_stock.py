@@ -15,11 +15,11 @@ from mitmproxy.test import taddons
 from proxy import stock
 from proxy.addon import Gate
 from proxy.http import marks
-from proxy.metrics.meter import RecordingMeter
 from proxy.stock import LIMITS, Stock, lane_of
 from proxy.threads import Threads
 from tests.e2e.origin import OK, body_of, exchange, get, origin, post, status_of
 from tests.e2e.plane import PAN, ScriptedGuard, policy, until
+from tests.proxy.doubles import RecordingMeter
 from tests.sidecar import ROOT, free_port, policy_document, write_policy
 
 NUMBER = PAN.encode()

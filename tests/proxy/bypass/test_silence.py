@@ -7,11 +7,12 @@ import pytest
 
 from proxy.bypass import silence
 from proxy.bypass.silence import BUSY, QUIET, Silence, fell_silent, requests
-from proxy.metrics.meter import PrometheusMeter, RecordingMeter
+from proxy.metrics.meter import PrometheusMeter
 from proxy.metrics.sum import counted
 from proxy.records.audit import AuditError
 from tests.e2e.plane import policy
 from tests.proxy.bypass.keeping import Guard
+from tests.proxy.doubles import RecordingMeter
 from tests.proxy.guard_parts import message
 
 UP = {"upstream": "http://127.0.0.1:9"}

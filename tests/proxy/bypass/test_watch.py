@@ -11,10 +11,10 @@ import pytest
 from proxy.bypass import watch as bypass_watch
 from proxy.bypass.sockets import Connection, Endpoint, Sockets
 from proxy.bypass.watch import AGAIN_SECONDS, KEEP_SECONDS, MOST_RECORDED, Addresses, Watch
-from proxy.metrics.meter import RecordingMeter
 from proxy.records.audit import AuditError
 from tests.e2e.plane import policy
 from tests.proxy.bypass.keeping import Guard
+from tests.proxy.doubles import RecordingMeter
 
 APP = os.geteuid() + 1
 LANES = (

@@ -9,9 +9,9 @@ from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 from proxy.addon import Gate
 from proxy.http.hooks import LaneHooks
 from proxy.http.seat import LaneSeat, Rules, Table
-from proxy.metrics.meter import RecordingMeter
 from proxy.threads import Threads
 from tests.e2e.plane import ScriptedGuard, policy
+from tests.proxy.doubles import RecordingMeter
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import pytest
 from mitmproxy.connection import Server
 
 from proxy.http.seat import LaneSeat, Rules, Table
-from proxy.metrics.meter import RecordingMeter
 from tests.e2e.plane import policy
+from tests.proxy.doubles import RecordingMeter
 
 
 def seat(base, row, meter=None):

@@ -17,11 +17,10 @@ from proxy.http import hooks as http_hooks
 from proxy.http import seat, secure, transparent
 from proxy.http.transparent import turned_away
 from proxy.message import Action, Decision
-from proxy.metrics.meter import RecordingMeter
-from proxy.records.audit import RecordingAudit
 from tests.e2e.authority import authority, server_context
 from tests.e2e.origin import OK, exchange, get, origin, post, read_response, status_of
 from tests.e2e.plane import PAN, ScriptedGuard, plane, policy, until
+from tests.proxy.doubles import RecordingAudit, RecordingMeter
 from tests.proxy.http.test_opening import hello
 
 NAME = "logs.example"

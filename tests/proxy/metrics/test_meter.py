@@ -10,9 +10,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from detectors.model import Finding
 from proxy.message import Message, Part
-from proxy.metrics.meter import PrometheusMeter
+from proxy.metrics.meter import Meter, PrometheusMeter
 from proxy.metrics.series import SERIES
 from proxy.policy.routes import Route
+from tests.proxy.doubles import RecordingMeter
 
 
 def lane(name: str, *modes: str, percent: int = 100) -> SimpleNamespace:
@@ -306,3 +307,37 @@ def test_two_meters_share_nothing():
     one.audit_error()
     assert samples(one)["sekisho_audit_errors_total{}"] == 1
     assert samples(other)["sekisho_audit_errors_total{}"] == 0
+
+
+def test_the_double_records_every_call():
+    meter: Meter = RecordingMeter()
+    meter.message(MESSAGE, "allow", 10, 0.5)
+    meter.violation(MESSAGE, "retention", FINDING, "block", "id")
+    meter.suppressed(MESSAGE, FINDING)
+    meter.gap(MESSAGE, "body", 3, "report", "id")
+    meter.internal_error("inspect")
+    meter.audit_error()
+    meter.added_latency("gmo", 0.25)
+    meter.connections("gmo", -1)
+    meter.upstream_error("gmo", "tls")
+    meter.policy(POLICY)
+    meter.policy_reload("ok")
+    meter.bypass("gmo", "direct", 1)
+    meter.watched()
+    assert meter.calls == [
+        ("message", "app-logs", "request", "allow", "10"),
+        ("violation", "app-logs", "retention", "PAN", "high", "block", "id"),
+        ("suppressed", "app-logs", "PAN"),
+        ("gap", "app-logs", "body", "3", "report", "id"),
+        ("internal_error", "inspect"),
+        ("audit_error",),
+        ("added_latency", "gmo"),
+        ("connections", "gmo", "-1"),
+        ("upstream_error", "gmo", "tls"),
+        ("policy", "shop-2026", "enforce"),
+        ("policy_reload", "ok"),
+        ("bypass", "gmo", "direct", "1"),
+        ("watched",),
+    ]
+    assert meter.seconds == [0.5, 0.25]
+    assert meter.named("gap") == [("app-logs", "body", "3", "report", "id")]

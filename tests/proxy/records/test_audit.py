@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from proxy.records.audit import AuditError, JsonLinesAudit, RecordingAudit, verify
+from proxy.records.audit import AuditError, JsonLinesAudit, verify
 from proxy.records.chain import head_path
 from proxy.records.segments import closed
+from tests.proxy.doubles import RecordingAudit
 
 SECRET = b"a key that is only used in tests"
 EVENT = {"kind": "retention", "lane": "app-logs", "verdict": "block"}

@@ -7,9 +7,9 @@ import pytest
 from detectors.model import Gap
 from proxy.judge import Verdict, Violation
 from proxy.message import Action, Part
-from proxy.metrics.meter import RecordingMeter
-from proxy.records.audit import AuditError, RecordingAudit
+from proxy.records.audit import AuditError
 from proxy.records.ledger import Ledger, complain, monitors
+from tests.proxy.doubles import RecordingAudit, RecordingMeter
 from tests.proxy.guard_parts import LEAK, PAN, FakeInspector, finding, message, policy
 
 FOUND = Violation("retention", "body", finding(LEAK))

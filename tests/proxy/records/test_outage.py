@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from proxy.metrics.recording import RecordingMeter
 from proxy.records import outage
 from proxy.records.outage import COUNTED, need_room, watch
+from tests.proxy.doubles import RecordingMeter
 
 ROOM = {"f_flag": 0, "f_blocks": 9, "f_bavail": 3, "f_bfree": 5}
 DISKS = [

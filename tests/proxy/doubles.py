@@ -1,19 +1,18 @@
-"""A meter for tests, without Prometheus."""
+"""A meter and an audit sink that keep what they are told, in the places of Prometheus and of the audit file."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import uuid
+from collections.abc import Mapping
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from detectors.model import Finding
-    from proxy.message import Message
-    from proxy.policy import Policy
+from detectors.model import Finding
+from proxy.message import Message
+from proxy.policy import Policy
 
 
 class RecordingMeter:
-    """A meter for tests: every call as a tuple of the method's name and what it was told, in order."""
+    """Every call as a tuple of the method's name and what it was told, in order."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, ...]] = []
@@ -78,3 +77,19 @@ class RecordingMeter:
 
     def watched(self) -> None:
         self.calls.append(("watched",))
+
+
+class RecordingAudit:
+    """Keeps the events, and fails on demand."""
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+        self.error: Exception | None = None
+        """Raised by every ``append`` while it is set."""
+
+    def append(self, event: Mapping[str, Any]) -> str:
+        if self.error is not None:
+            raise self.error
+        record = str(uuid.uuid4())
+        self.events.append({"id": record, **event})
+        return record
