@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import os
@@ -40,6 +41,7 @@ def prose(text: str) -> str:
     return re.sub(r"^ *```.*?^ *```$", "", text, flags=re.MULTILINE | re.DOTALL)
 
 
+@functools.cache
 def tables(head: str) -> list[tuple[str, list[str]]]:
     """(page, cells) of each row of the tables whose first column is called so, wherever they are."""
     found: list[tuple[str, list[str]]] = []
