@@ -112,9 +112,8 @@ class Gate:
         route, gap = self._route(lane, flow, "response")
         if flow.response is None:
             raise ValueError("a response hook without a response")
-        if route.mode == "enforce":
-            # It would teach the client a way around the lane (RFC 7838).
-            flow.response.headers.pop("alt-svc", None)
+        if route.mode == "enforce" and "alt-svc" in flow.response.headers:
+            del flow.response.headers["alt-svc"]  # it would teach the client a way around the lane (RFC 7838)
         route, seal = unsealed(route, flow.response, gap)
         message = response_message(flow, self._context(route, flow, gap, lane))
         return self._ask(message, partial(carry_out, flow, message, seal=seal))

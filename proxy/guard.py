@@ -213,7 +213,7 @@ class Guard:
         """Whether the policy would let the redacted message pass: redaction is believed when it has been inspected."""
         step.name = "recheck"
         parts = [
-            replace(part, data=redacted[index]) if index in redacted else part
+            part._replace(data=redacted[index]) if index in redacted else part
             for index, part in enumerate(message.parts)
         ]
         after = replace(message, parts=tuple(parts))

@@ -263,6 +263,7 @@ class LaneConnectionHandler(PressedHandler):
             self.hooks.crashed("handler")
 
 
-def _data(hook: commands.StartHook) -> Any:
-    (data,) = hook.args()
-    return data
+def _data(hook: Any) -> Any:
+    """What a hook is about: its one field."""
+    (name,) = hook.__dataclass_fields__
+    return getattr(hook, name)

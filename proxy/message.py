@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from proxy.policy import Route
@@ -22,9 +22,8 @@ class Action(StrEnum):
     REPORT = "report"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Part:
-    """One inspectable piece of a message."""
+class Part(NamedTuple):
+    """One inspectable piece of a message. An exchange has ten; a frozen dataclass takes three times as long."""
 
     name: str
     """Where it is, as the client knows it: ``method``, ``path``, ``query``, ``header:user-agent``, ``cookie:sid``,
@@ -32,7 +31,7 @@ class Part:
     data: bytes
     content_type: str = ""
     content_encoding: str = ""
-    index: int = 0
+    field: int = 0
     """Position among the header fields, where a name comes more than once."""
     held: int = 0
     """The last bytes of ``data``, which come again with the next piece of a body in motion: what begins there is found

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from detectors.budget import Purse
 from detectors.decoders import compressed
@@ -170,16 +170,16 @@ def _as_dialect(part: Part, place: gmo.Endpoint | None) -> Part:
     kind, _, options = part.content_type.partition(";")
     kind = kind.strip().lower()
     if part.name == "query":
-        return replace(part, content_type=FORM)
+        return part._replace(content_type=FORM)
     if kind == FORM or kind.startswith("multipart/") or kind.endswith("json"):
         return part
     if place is None or place.dialect in ("", "idpass"):
-        return replace(part, content_type=f"{FORM};{options}" if options else FORM)
-    return replace(part, content_type="application/json")
+        return part._replace(content_type=f"{FORM};{options}" if options else FORM)
+    return part._replace(content_type="application/json")
 
 
 def _as_form(part: Part) -> Part:
-    return replace(part, content_type=FORM) if part.name == "query" else part
+    return part._replace(content_type=FORM) if part.name == "query" else part
 
 
 def _is_unreadable(part: Part, place: gmo.Endpoint, fields: Fields) -> bool:

@@ -56,16 +56,15 @@ class LaneClient(Careful, Http1Client):
             request = as_http1(event.request, ends=event.end_stream) if event.request.is_http2 else event.request
             self.stream_id, self.request = event.stream_id, request
             self._interim = 0
+            self.chunked = is_chunked(request)
             self.trailers = None  # a body with a length has no room for them
             self._held = http1.assemble_request_head(request)
         elif isinstance(event, RequestData):
-            chunked = self.request is not None and is_chunked(self.request)
-            yield from self._flush(b"%x\r\n%s\r\n" % (len(event.data), event.data) if chunked else event.data)
+            yield from self._flush(self.framed(event.data))
         elif isinstance(event, RequestTrailers):
             self.trailers = event.trailers
         elif isinstance(event, RequestEndOfMessage):
-            chunked = self.request is not None and is_chunked(self.request)
-            yield from self._flush(self.chunked_end() if chunked else b"")
+            yield from self._flush(self.end())
             yield from self.mark_done(request=True)
 
     def _flush(self, data: bytes) -> CommandGenerator[None]:

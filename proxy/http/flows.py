@@ -148,16 +148,16 @@ def header_parts(headers: http.Headers, content: bytes | None = b"") -> list[Par
         if known is None:
             known = _KNOWN.get(name.lower())
             if known is None:
-                parts.append(Part("header-name", name, index=index))
+                parts.append(Part("header-name", name, field=index))
                 known = f"header:{label(name)}"
         if known == "header:cookie":
             parts += [
-                Part(f"cookie:{_cookie(crumb)}", crumb, index=index) for crumb in value.split(b";") if crumb.strip()
+                Part(f"cookie:{_cookie(crumb)}", crumb, field=index) for crumb in value.split(b";") if crumb.strip()
             ]
         elif not value or (known == "header:content-length" and value == length):
             continue
         elif known != "header:transfer-encoding" or value.lower() != b"chunked":
-            parts.append(Part(known, value, index=index))
+            parts.append(Part(known, value, field=index))
     return parts
 
 
@@ -177,8 +177,8 @@ def trailer_parts(data: http.RequestData | http.ResponseData) -> list[Part]:
     """The trailer fields."""
     parts: list[Part] = []
     for index, (name, value) in enumerate(data.trailers.fields if data.trailers else ()):
-        parts.append(Part("trailer-name", name, index=index))
-        parts.append(Part(f"trailer:{label(name)}", value, index=index))
+        parts.append(Part("trailer-name", name, field=index))
+        parts.append(Part(f"trailer:{label(name)}", value, field=index))
     return parts
 
 
@@ -186,8 +186,9 @@ def body_type(headers: http.Headers) -> str:
     """The body's type. How the messages within a gRPC body are compressed stands in a field of its own; the detectors
     read it as a parameter of the type."""
     declared: str = headers.get("content-type", "")
+    media = declared.strip().lower()
     for kind, field in ENCODING_FIELDS.items():
-        if field in headers and declared.strip().lower().startswith(kind):
+        if media.startswith(kind) and field in headers:
             return f"{declared}; grpc-encoding={headers[field]}"
     return declared
 
@@ -222,9 +223,9 @@ def put(message: http.Request | http.Response, parts: tuple[Part, ...], new: Map
         if kind == "body":
             data.content = value
         elif kind in ("header", "header-name"):
-            headers[part.index] = _field(headers[part.index], kind == "header-name", value)
+            headers[part.field] = _field(headers[part.field], kind == "header-name", value)
         elif kind in ("trailer", "trailer-name"):
-            trailers[part.index] = _field(trailers[part.index], kind == "trailer-name", value)
+            trailers[part.field] = _field(trailers[part.field], kind == "trailer-name", value)
         elif kind != "cookie":
             _put_line(data, kind, value)
     for index, crumbs in _cookies(parts, new).items():
@@ -239,11 +240,11 @@ def put(message: http.Request | http.Response, parts: tuple[Part, ...], new: Map
 def _cookies(parts: tuple[Part, ...], new: Mapping[int, bytes]) -> dict[int, list[bytes]]:
     """By index of the Cookie field in which one changes: all of its cookies as they shall be."""
     crumbs: dict[int, list[bytes]] = {
-        parts[number].index: [] for number in new if parts[number].name.startswith("cookie:")
+        parts[number].field: [] for number in new if parts[number].name.startswith("cookie:")
     }
     for number, part in enumerate(parts if crumbs else ()):
-        if part.index in crumbs and part.name.startswith("cookie:"):
-            crumbs[part.index].append(new.get(number, part.data))
+        if part.field in crumbs and part.name.startswith("cookie:"):
+            crumbs[part.field].append(new.get(number, part.data))
     return crumbs
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mitmproxy import http
@@ -38,6 +38,9 @@ class IndexedHeaders(http.Headers):
 
     _indexed: tuple[tuple[bytes, bytes], ...] | None = None
     _index: dict[str, list[str]]
+
+    def __init__(self, fields: Iterable[tuple[bytes, bytes]]) -> None:
+        self.fields = tuple(fields)
 
     def get_all(self, name: str | bytes) -> list[str]:
         """Every value of a field, in order."""

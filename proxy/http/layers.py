@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from copy import copy
-
 from mitmproxy.connection import Connection, ConnectionState, Server
 from mitmproxy.proxy import commands, events, tunnel
 from mitmproxy.proxy.context import Context
@@ -77,6 +75,8 @@ class LaneHttpLayer(HttpLayer):
     def __init__(self, context: Context, mode: HTTPMode, seat: Seat) -> None:
         super().__init__(context, mode)
         self.seat = seat
+        self._two: LaneServerTwo | None = None
+        """The client's end, if it speaks HTTP/2."""
         self._upstreams: dict[Server, LaneHttpClient] = {}
         self._plain: set[tuple[str, int]] = set()
         """Upstreams that turned out to speak HTTP/1 only."""
@@ -89,30 +89,31 @@ class LaneHttpLayer(HttpLayer):
         return bool(self.streams)
 
     def _handle_event(self, event: events.Event) -> CommandGenerator[None]:
-        if isinstance(event, events.Start):
+        if isinstance(event, events.CommandCompleted):
+            yield from self.event_to_child(self.command_sources.pop(event.command), event)
+        elif isinstance(event, events.ConnectionEvent):
+            child = self.connections.get(event.connection)
+            if self._opening is not None and isinstance(event, events.DataReceived):
+                yield from self._sniff(event)
+            elif child is not None:  # or it is the last word of an upstream connection that was given up
+                yield from self.event_to_child(child, event)
+        elif isinstance(event, events.Start):
             yield from self._serve(two=self.context.client.alpn == HTTP2)
         elif isinstance(event, Drained | Leaving):
             for stream in list(self.streams.values()):
                 if isinstance(stream.child_layer, SecureLayer | WebSocketLayer):
                     yield from self.event_to_child(stream, event)
-            server = self.connections[self.context.client]
-            if isinstance(server, LaneServerTwo) and isinstance(event, Leaving):
-                yield from self.event_to_child(server, event)
-        elif isinstance(event, events.ConnectionEvent) and event.connection not in self.connections:
-            return  # the last word of an upstream connection that was given up
-        elif self._opening is not None and isinstance(event, events.DataReceived):
-            yield from self._sniff(event)
-        else:
-            yield from super()._handle_event(event)
-        server = self.connections[self.context.client]
-        if isinstance(server, LaneServerTwo):
+            if self._two is not None and isinstance(event, Leaving):
+                yield from self.event_to_child(self._two, event)
+        if self._two is not None:
             if not isinstance(event, events.DataReceived):
-                yield from self._replenish(server)
+                yield from self._replenish(self._two)
             yield from self._flush()
 
     def _serve(self, *, two: bool) -> CommandGenerator[None]:
         context = self.context.fork()
-        server: Layer = LaneServerTwo(context, self.seat, self.streams) if two else LaneServer(context, self.seat)
+        self._two = LaneServerTwo(context, self.seat, self.streams) if two else None
+        server = self._two or LaneServer(context, self.seat)
         if self.context.client.tls or two:
             self._opening = None
         self.connections[self.context.client] = server
@@ -130,12 +131,12 @@ class LaneHttpLayer(HttpLayer):
                 yield from former.deadline.stop()
             self.context.client.alpn = HTTP2
             yield from self._serve(two=True)
-        yield from super()._handle_event(event)
+        yield from self.event_to_child(self.connections[event.connection], event)
 
     def make_stream(self, stream_id: int) -> CommandGenerator[None]:
         """One more exchange."""
-        context = copy(self.context)  # a fork makes a connection first that nobody uses
-        context.layers = self.context.layers.copy()
+        context = Context.__new__(Context)  # a fork makes a connection first that nobody uses
+        vars(context).update(vars(self.context), layers=self.context.layers.copy())
         stream = self.streams[stream_id] = LaneStream(context, stream_id, self.seat, self.mode)
         yield from self.event_to_child(stream, events.Start())
 
@@ -283,8 +284,7 @@ class LaneHttpLayer(HttpLayer):
 
     def _kept(self) -> int:
         """Bytes in memory for all streams: bodies that are not whole, and what waits for a window."""
-        ends: list[Layer | None] = [client.end for client in self._upstreams.values()]
-        ends.append(self.connections[self.context.client])
+        ends: list[Layer | None] = [self._two, *(client.end for client in self._upstreams.values())]
         waiting = sum(end.h2_conn.waiting() for end in ends if isinstance(end, LaneTwo))
         return waiting + sum(stream.kept for stream in self.streams.values())
 

@@ -75,6 +75,8 @@ class Careful(Http1Connection):
     """Bodies, trailers and deadlines, the same in both directions."""
 
     bounds: Bounds
+    chunked = False
+    """The body of what is being sent goes in chunks."""
     trailers: http.Headers | None = None
     ReceiveTrailers: type[RequestTrailers | ResponseTrailers]
     cut_short = "malformed"
@@ -148,8 +150,14 @@ class Careful(Http1Connection):
             pieces.append(bytes(read.data))
         return None
 
-    def chunked_end(self) -> bytes:
-        """The last chunk, with the trailers that were held back for it."""
+    def framed(self, data: bytes) -> bytes:
+        """Bytes of a body as they are sent."""
+        return b"%x\r\n%s\r\n" % (len(data), data) if self.chunked else data
+
+    def end(self) -> bytes:
+        """What ends a body: in chunks the last one, with the trailers that were held back for it."""
+        if not self.chunked:
+            return b""
         fields = bytes(self.trailers) if self.trailers else b""
         self.trailers = None
         return b"0\r\n%s\r\n" % fields

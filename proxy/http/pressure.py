@@ -82,7 +82,8 @@ class PressedHandler(ProxyConnectionHandler):
         what it sends meanwhile stays in its own socket. A duplex connection waits on both sides for what is pending,
         and on each side only until the other has read. A multiplexed one waits for no upstream that is slow to read:
         only for the client, and for whoever does not read what it is itself sent."""
-        here = next((conn for conn, io in self.transports.items() if io.handler is asyncio.current_task()), None)
+        task = asyncio.current_task()
+        here = next((conn for conn, io in self.transports.items() if io.handler is task), None)
         if self.seat.duplex:
             for connection in [connection for connection in self.transports if connection is not here]:
                 await self._drained(connection)

@@ -298,6 +298,8 @@ def is_secure(lane: Lane) -> bool:
 
 
 def _same_place(one: Lane, other: Lane) -> bool:
+    if one is other:
+        return True
     clients = [lane.tls.client_ca_file if lane.tls is not None else None for lane in (one, other)]
     guarded = is_secure(one) == is_secure(other) and clients[0] == clients[1]
     return one.upstream == other.upstream and one.listen == other.listen and guarded

@@ -150,10 +150,7 @@ class LaneServer(Careful, Http1Server):
         if isinstance(event, ResponseHeaders):
             yield from self._head(event.response)
         elif isinstance(event, ResponseData):
-            if self.response is not None and is_chunked(self.response):
-                yield from self._flush(b"%x\r\n%s\r\n" % (len(event.data), event.data))
-            else:
-                yield from self._flush(event.data)
+            yield from self._flush(self.framed(event.data))
         elif isinstance(event, ResponseTrailers):
             self.trailers = event.trailers
         elif isinstance(event, ResponseEndOfMessage):
@@ -167,6 +164,7 @@ class LaneServer(Careful, Http1Server):
             yield commands.SendData(self.conn, raw)
             return
         self.response, self._held, self.trailers = response, raw, None
+        self.chunked = is_chunked(response)
         if response.status_code == 101 or response.stream:
             yield from self._flush(b"")
 
@@ -178,8 +176,7 @@ class LaneServer(Careful, Http1Server):
 
     def _end(self) -> CommandGenerator[None]:
         response = self.response
-        chunked = response is not None and is_chunked(response) and has_body(self.request, response)
-        yield from self._flush(self.chunked_end() if chunked else b"")
+        yield from self._flush(self.end() if response is not None and has_body(self.request, response) else b"")
         if not self.request_done:
             yield from self.hang_up()  # refused before the body was read
         else:
