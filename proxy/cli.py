@@ -1,7 +1,6 @@
 """The ``sekisho`` command. Each command imports what it needs: ``check`` and ``schema`` never load the proxy's host.
 
-Exit codes: 0 all is well; 1 the promise is broken (demo) or the audit chain is; 2 bad usage or input (policy, key
-file); 3 could not start (a port is taken); 70 a fault in Sekisho itself.
+Exit codes: ``proxy.terminal``.
 """
 
 from __future__ import annotations
@@ -43,8 +42,8 @@ app = typer.Typer(
     name="sekisho",
     help="Sekisho stands between a shop's backend and everything it talks to, and lets no payment-card data cross.\n\n"
     "Start with [bold]sekisho demo[/]; then write a policy, [bold]sekisho check[/] it and [bold]sekisho run[/] it.",
-    epilog="Exit codes: 0 all is well, 1 the promise or the audit chain is broken, 2 bad usage, policy or key file, "
-    "3 could not start, 70 a fault in Sekisho itself.",
+    epilog="Exit codes: 0 all is well, 1 a promise, the audit chain or the set-up is broken, or card data was found, "
+    "2 bad usage, policy or key file, 3 could not start, 70 a fault in Sekisho itself.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",

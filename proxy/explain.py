@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from detectors.explain import Candidate, Explainer, Explanation
-
-NOTHING, SOMETHING = 0, 1
+from proxy.terminal import BROKEN, OK
 
 
 def main(file: str, *, as_json: bool, content_type: str, content_encoding: str) -> int:
@@ -22,7 +21,7 @@ def main(file: str, *, as_json: bool, content_type: str, content_encoding: str) 
         sys.stdout.write(json.dumps(dataclasses.asdict(told), indent=2, ensure_ascii=False) + "\n")
     else:
         sys.stdout.writelines(f"{line}\n" for line in lines(told))
-    return SOMETHING if told.found or told.gaps else NOTHING
+    return BROKEN if told.found or told.gaps else OK
 
 
 def lines(told: Explanation) -> Iterator[str]:

@@ -39,10 +39,10 @@ from proxy.policy.values import is_loopback
 from proxy.records.audit import AuditError, JsonLinesAudit
 from proxy.records.coverage import Coverage
 from proxy.records.outage import watch
+from proxy.terminal import BAD_INPUT, FAULT, NO_START, OK
 from proxy.threads import return_large_blocks
 from proxy.watch import due
 
-OK, BAD_INPUT, NO_START, FAULT = 0, 2, 3, 70
 GRACE_SECONDS = 10.0
 """How long requests under way may take to finish after SIGTERM, unless the operator says otherwise."""
 

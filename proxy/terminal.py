@@ -1,6 +1,8 @@
 """What a command prints and how it ends: answers on standard output, complaints on standard error, an exit code.
 
-Exit codes: 0 all is well; 1 the promise is broken; 2 bad usage or input; 3 could not start; 70 a fault in Sekisho.
+Exit codes: 0 all is well; 1 a promise is broken: a card number in a sink of the demo, an audit chain, a set-up that
+``doctor`` finds broken, card data or unreadable bytes in what ``explain`` reads; 2 bad usage or input (policy, key
+file); 3 could not start (a port is taken); 70 a fault in Sekisho itself; 130 ended by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-OK, BROKEN, BAD_INPUT, FAULT, INTERRUPTED = 0, 1, 2, 70, 130
+OK, BROKEN, BAD_INPUT, NO_START, FAULT, INTERRUPTED = 0, 1, 2, 3, 70, 130
 
 POLICY_HELP = "The policy file."
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", metavar="FILE", readable=False, help=POLICY_HELP)]

@@ -12,9 +12,7 @@ from proxy.demo.report import addresses, console, show
 from proxy.demo.scenarios import SCENARIOS
 from proxy.demo.stage import Stage, StageError, open_stage
 from proxy.demo.story import play, play_one
-
-KEPT, BROKEN, USAGE, NOT_STARTED, INTERRUPTED = 0, 1, 2, 3, 130
-"""Exit codes."""
+from proxy.terminal import BAD_INPUT, BROKEN, INTERRUPTED, NO_START, OK
 
 SERVE_SECONDS = 2.0
 _KEEP_RECORDS = 200
@@ -29,13 +27,13 @@ def main(mode: str = "enforce", serve: bool = False) -> int:
     """
     if mode not in ("enforce", "monitor"):
         print(f"no such mode: {mode} (enforce or monitor)", file=sys.stderr)
-        return USAGE
+        return BAD_INPUT
     result = [INTERRUPTED]
     try:
         asyncio.run(_run(mode, serve, result))
     except StageError as error:
         print(f"could not start: {error}", file=sys.stderr)
-        return NOT_STARTED
+        return NO_START
     except (KeyboardInterrupt, asyncio.CancelledError):
         print("stopped", flush=True)
     return result[0]
@@ -52,7 +50,7 @@ async def _run(mode: str, serve: bool, result: list[int]) -> None:
         out.print(f"ready after {time.monotonic() - began:.1f} s")
         ending = await play(ready, lambda line: out.print(line, markup=False))
         show(out, ending, mode)
-        result[0] = BROKEN if ending.broken(mode) else KEPT
+        result[0] = BROKEN if ending.broken(mode) else OK
         if serve:
             addresses(out, ready)
             await _traffic(ready)

@@ -13,7 +13,8 @@ from proxy.admin import PASSED, Readiness
 from proxy.metrics.sum import Counts
 from proxy.processes.channel import Asker, Gone
 from proxy.processes.worker_process import work
-from proxy.run import FAULT, Sidecar
+from proxy.run import Sidecar
+from proxy.terminal import FAULT
 
 END_SECONDS = 1.0
 """How long a worker that has said its last word may take to end."""

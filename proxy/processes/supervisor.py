@@ -34,8 +34,6 @@ from proxy.records.audit import AuditError
 from proxy.records.coverage import Coverage
 from proxy.records.outage import watch
 from proxy.run import (
-    FAULT,
-    OK,
     STOPPING_LINE,
     Sidecar,
     check_fixed,
@@ -44,6 +42,7 @@ from proxy.run import (
     open_admin,
     watched,
 )
+from proxy.terminal import FAULT, OK
 from proxy.watch import due
 
 START_SECONDS = 30.0

@@ -26,7 +26,8 @@ from proxy.metrics.sum import counted
 from proxy.policy import PolicyError, load
 from proxy.processes.channel import RelayedAudit, answer
 from proxy.records.audit import AuditError
-from proxy.run import BAD_INPUT, FAULT, NO_START, OK, Sidecar, new_meter, readiness_of, self_check
+from proxy.run import Sidecar, new_meter, readiness_of, self_check
+from proxy.terminal import BAD_INPUT, FAULT, NO_START, OK
 
 HURRY = signal.SIGUSR1
 """The supervisor's signal to cut what is under way. Not SIGTERM, which an init system may send to all processes."""

@@ -14,7 +14,7 @@ import pytest
 
 from proxy.keyfile import read_key
 from proxy.records.audit import JsonLinesAudit
-from proxy.run import BAD_INPUT, FAULT, NO_START
+from proxy.terminal import BAD_INPUT, FAULT, NO_START
 from tests.sidecar import ROOT, free_port, policy_document
 
 STARTS = """

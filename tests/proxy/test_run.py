@@ -17,7 +17,8 @@ import pytest
 from detectors.model import Finding
 from proxy import run
 from proxy.records.audit import AuditError
-from proxy.run import BAD_INPUT, NO_START, OK, BadInput, build, main
+from proxy.run import BadInput, build, main
+from proxy.terminal import BAD_INPUT, NO_START, OK
 from tests.proxy.guard_parts import PAN, message
 from tests.sidecar import WHOLE, free_port, policy_document, write_policy
 

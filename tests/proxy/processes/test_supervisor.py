@@ -25,7 +25,7 @@ from proxy.processes.channel import answer
 from proxy.processes.member import Member
 from proxy.processes.supervisor import Supervisor
 from proxy.records.audit import verify
-from proxy.run import FAULT, NO_START, OK
+from proxy.terminal import FAULT, NO_START, OK
 from tests.e2e.origin import OK as ANSWER
 from tests.e2e.origin import exchange, origin, post, read_response, status_of
 from tests.e2e.plane import until

@@ -15,7 +15,8 @@ from proxy.admin import LISTENING, PASSED
 from proxy.processes import worker_process as module
 from proxy.processes.channel import Asker, answer
 from proxy.processes.worker_process import LOST, work
-from proxy.run import BAD_INPUT, FAULT, NO_START, build
+from proxy.run import build
+from proxy.terminal import BAD_INPUT, FAULT, NO_START
 from tests.e2e.authority import authority, client_context, pair
 from tests.e2e.origin import OK, exchange, origin, post, status_of
 from tests.sidecar import free_port, policy_document, write_policy
