@@ -17,6 +17,7 @@ from typing import Any
 
 from proxy.records.audit_verify import files_of, verify
 from proxy.records.chain import EXPIRY, REPAIR, chain_key, unseal
+from proxy.records.outage import OUTAGE
 from proxy.records.report_page import page
 from proxy.records.report_requirements import requirements
 from proxy.records.segments import audit_file
@@ -93,6 +94,8 @@ class Period:
         self._sidecar: dict[str, Any] = {"internal_errors": {}, "audit_errors": 0}
         self._policies: list[dict[str, str]] = []
         self._probes: list[dict[str, str]] = []
+        self._bypasses: dict[tuple[str, str], dict[str, Any]] = {}
+        self._outages: list[dict[str, Any]] = []
         self._expired: list[dict[str, Any]] = []
         self._spans: dict[str, list[dict[str, str]]] = {"covered": [], "not_running": [], "uncovered": []}
 
@@ -128,6 +131,12 @@ class Period:
             self._note_coverage(record["coverage"], day)
         elif kind == "probe":
             self._probes.append({"ts": ts, "lane": record["lane"], "outcome": record["outcome"]})
+        elif kind == "bypass":
+            about = {"lane": record["lane"], "kind": record["outcome"]}
+            row = self._bypasses.setdefault((*about.values(),), {**about, "count": 0, "first": ts})
+            row |= {"count": row["count"] + 1, "last": ts}
+        elif kind == OUTAGE:
+            self._outages.append({name: record["outage"][name] for name in ("since", "until", "lost")})
         elif kind == EXPIRY:
             self._expired.append({"ts": ts, **{name: record["anchor"][name] for name in ("file", "seq")}})
 
@@ -151,6 +160,8 @@ class Period:
                 for (lane, reason, verdict), count in sorted(self._gaps.items())
             ],
             "probes": self._probes,
+            "bypasses": [self._bypasses[about] for about in sorted(self._bypasses)],
+            "outages": self._outages,
             "expired": self._expired,
             "repairs": self._kinds[REPAIR],
             "days": [{"day": day, **dict(sorted(counts.items()))} for day, counts in sorted(self._days.items())],

@@ -98,6 +98,27 @@ def test_a_day_of_it(path):
     }
 
 
+def test_ways_around_by_lane_and_kind_and_times_without_records(tmp_path):
+    clock = Clock(tmp_path / "audit.jsonl")
+    around = {"kind": "bypass", "lane": "logs", "outcome": "direct", "uid": 33}
+    clock.write(around)
+    clock.write(around, days=1)
+    clock.write(around | {"lane": "", "outcome": "egress"}, hours=1)
+    clock.write(around | {"outcome": "silent", "uid": ""}, hours=1)
+    clock.write(around, hours=1)
+    lost = {"since": "2026-11-06T15:10:00.000Z", "until": "2026-11-06T15:20:00.000Z", "lost": 4}
+    clock.write({"kind": "outage", "outage": lost}, hours=1)
+    clock.sink.close()
+    found = report([tmp_path / "audit.jsonl"], SECRET, SIXTH, SIXTH)
+    times = [f"2026-11-06T{hour}:00:00.000Z" for hour in (12, 13, 14, 15)]
+    assert found["bypasses"] == [
+        {"lane": "", "kind": "egress", "count": 1, "first": times[1], "last": times[1]},
+        {"lane": "logs", "kind": "direct", "count": 2, "first": times[0], "last": times[3]},
+        {"lane": "logs", "kind": "silent", "count": 1, "first": times[2], "last": times[2]},
+    ]
+    assert found["outages"] == [lost]
+
+
 def test_when_nothing_was_said_about_what_was_inspected(path):
     spans = report([path], SECRET, date(2026, 11, 1), date(2026, 11, 30))["spans"]
     assert [span["until"][8:16] for span in spans["covered"]] == ["06T15:00", "06T16:00", "06T22:30"]

@@ -45,6 +45,19 @@ def test_what_is_grave_is_said_in_red_at_the_top(document):
     assert re.search(r'class="say bad">The records are NOT whole: .*line 2:\naltered', text)
 
 
+def test_ways_around_are_a_section_of_their_own(document):
+    none = page(document)
+    assert "迂回の検知</small></h2>\n<p>None recorded. なし</p>" in none
+    row = {"kind": "direct", "count": 1200, "first": "2026-11-05T01:02:03.456Z", "last": "2026-11-05T04:05:06.789Z"}
+    outage = {"since": "2026-11-05T01:00:00.000Z", "until": "2026-11-05T02:00:00.000Z", "lost": 7}
+    more = {"bypasses": [{"lane": "<i>logs</i>", **row}, {"lane": "", **row}], "outages": [outage]}
+    text = page({**document, **more})
+    assert "<td>&lt;i&gt;logs&lt;/i&gt;</td><td>direct</td>" in text
+    assert '<td>none なし</td><td>direct</td><td class="n">1,200</td>' in text
+    assert '<td class="t">2026-11-05 01:02</td><td class="t">2026-11-05 04:05</td>' in text
+    assert "7 from 2026-11-05T01:00:00.000Z to 2026-11-05T02:00:00.000Z." in text
+
+
 def test_bars_stand_on_each_other():
     found = bars([{"day": "2026-11-05", "block": 3, "report": 1}, {"day": "2026-11-06", "messages": 5}])
     (block, report_) = found["rects"]
