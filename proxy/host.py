@@ -16,7 +16,7 @@ from mitmproxy.proxy.mode_servers import ServerInstance
 
 from proxy.addon import Asked, Gate
 from proxy.addresses import try_bind_all, why_not_bound
-from proxy.faults import place
+from proxy.faults import place, unhandled
 from proxy.handler import LaneConnectionHandler
 from proxy.http.hooks import LaneHooks
 from proxy.http.layers import LaneHttpLayer
@@ -102,7 +102,7 @@ class Host:
     async def start(self) -> None:
         """Returns when every lane listens. Raises ``StartError``, and then none does."""
         hush()
-        asyncio.get_running_loop().set_exception_handler(_complain)
+        asyncio.get_running_loop().set_exception_handler(unhandled)
         master = Master(host_options.Options())
         master._legacy_log_events.uninstall()  # noqa: SLF001 - it would send every log line of the process to the loop
         master.addons.add(self.listeners)
@@ -295,9 +295,3 @@ def hush() -> None:
     theirs.propagate = False
     if not theirs.handlers:
         theirs.addHandler(logging.NullHandler())
-
-
-def _complain(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """The event loop's last resort: what failed and where, without its message."""
-    error = context.get("exception")
-    logger.error("unhandled: %s", place(error) if isinstance(error, BaseException) else "no exception")

@@ -19,11 +19,11 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from detectors.luhn import luhn
+from proxy.admin import PASSED
 from proxy.faults import place
 from proxy.http.seat import LaneSeat
 from proxy.policy import Lane, Policy, Route
 
-PASSED = "passed"
 PATH = "/sekisho-self-probe"
 GRACE_SECONDS = 5.0
 """Added to the inspection's own limit."""

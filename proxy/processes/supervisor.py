@@ -21,7 +21,7 @@ from typing import Any
 
 from proxy.admin import LISTENING, PASSED, AdminError, Readiness, Runner
 from proxy.bypass.silence import Silence
-from proxy.faults import place
+from proxy.faults import place, unhandled
 from proxy.host import StartError, check_free
 from proxy.http.seat import Rules
 from proxy.metrics.sum import Counts, added, counted, lasting
@@ -108,6 +108,7 @@ class Supervisor:
     async def open(self) -> None:
         """Records the start, opens the admin server and asks for the first workers."""
         loop = self._loop = asyncio.get_running_loop()
+        loop.set_exception_handler(unhandled)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled)
         loop.add_signal_handler(signal.SIGHUP, self._changed.set)

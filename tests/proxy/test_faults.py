@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from proxy.faults import place
+from proxy.faults import place, unhandled
 
 PAN = "4111111111111111"
 
@@ -21,3 +23,14 @@ def test_the_innermost_place_and_not_a_word_of_the_message(error):
 
 def test_an_error_that_nobody_raised_has_no_place():
     assert place(ValueError(PAN)) == "ValueError"
+
+
+async def test_what_nobody_waits_for_is_told_without_its_message(caplog):
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(unhandled)
+    loop.call_soon(fail, ValueError(PAN))
+    await asyncio.sleep(0)
+    unhandled(loop, {"message": PAN})
+    line = fail.__code__.co_firstlineno + 1
+    assert caplog.messages == [f"unhandled: ValueError at test_faults.py:{line} in fail", "unhandled: no exception"]
+    assert PAN not in caplog.text
