@@ -17,6 +17,7 @@ import urllib.parse
 import urllib.request
 import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import aiohttp
@@ -213,21 +214,21 @@ def with_requests(url: str, request: Request, proxy: str) -> tuple[int, bytes]:
             headers=request.headers,
             data=request.body,
             proxies=proxies,
-            timeout=20,
+            timeout=60,
             allow_redirects=False,
         )
         return answer.status_code, f"{answer.reason}{answer.headers}".encode() + answer.content
 
 
 def with_httpx(url: str, request: Request, proxy: str) -> tuple[int, bytes]:
-    with httpx.Client(proxy=proxy or None, trust_env=False, verify=False, timeout=20) as client:
+    with httpx.Client(proxy=proxy or None, trust_env=False, verify=False, timeout=60) as client:
         answer = client.request(request.method, url, headers=request.headers, content=request.body)
         return answer.status_code, f"{answer.reason_phrase}{answer.headers.raw}".encode() + answer.content
 
 
 def with_aiohttp(url: str, request: Request, proxy: str) -> tuple[int, bytes]:
     async def send() -> tuple[int, bytes]:
-        timeout = aiohttp.ClientTimeout(20)
+        timeout = aiohttp.ClientTimeout(60)
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
             session.request(
@@ -254,7 +255,7 @@ def with_curl(url: str, request: Request, proxy: str) -> tuple[int, bytes]:
             "-q",
             "-i",
             "-m",
-            "20",
+            "60",
             "--compressed",
             "-X",
             request.method,
@@ -371,23 +372,33 @@ def url_of(run: Run, lane: str, path: str) -> tuple[str, str]:
 def send_everything(run: Run) -> None:
     """Each number in each place; lanes and clients take turns, so that each place meets each of both."""
     clients = list(CLIENTS)
-    for (index, number), (turn, (place, make)) in itertools.product(enumerate(NUMBERS), enumerate(PLACES.items())):
-        lane, client = LANES[(index + turn) % len(LANES)], clients[(index // len(LANES) + turn) % len(clients)]
-        name = f"{place} {index} {lane} {client}"
-        made = make(number)
-        request = replace(made, headers=made.headers | {"X-Sent": name})
-        url, proxy = url_of(run, lane, request.path)
+
+    def send(name: str, client: str, url: str, request: Request, proxy: str) -> None:
         run.statuses[name], run.answers[name] = CLIENTS[client](url, request, proxy)
-    for index, (turn, kind) in itertools.product(range(len(NUMBERS)), enumerate(ANSWERS)):
-        lane, client = LANES[(index + turn) % len(LANES)], clients[(index // len(LANES) + turn) % len(clients)]
-        url, proxy = url_of(run, lane, f"/answer/{kind}/{index}")
-        name = f"answer-{kind} {index} {lane} {client}"
-        run.statuses[name], run.answers[name] = CLIENTS[client](url, Request(method="GET"), proxy)
-    for index, (what, text) in itertools.product(range(0, len(NUMBERS), 9), RAW.items()):
-        for lane in ("logs", "egress"):
-            number = NUMBERS[index]
-            data = text.replace("{}", number).encode()
-            run.answers[f"raw-{what} {index} {lane}"] = raw(run.sidecar.port(lane), data)
+
+    def send_raw(name: str, lane: str, data: bytes) -> None:
+        run.answers[name] = raw(run.sidecar.port(lane), data)
+
+    with ThreadPoolExecutor(4) as pool:
+        sent = []
+        for (index, number), (turn, (place, make)) in itertools.product(enumerate(NUMBERS), enumerate(PLACES.items())):
+            lane, client = LANES[(index + turn) % len(LANES)], clients[(index // len(LANES) + turn) % len(clients)]
+            name = f"{place} {index} {lane} {client}"
+            made = make(number)
+            request = replace(made, headers=made.headers | {"X-Sent": name})
+            url, proxy = url_of(run, lane, request.path)
+            sent.append(pool.submit(send, name, client, url, request, proxy))
+        for index, (turn, kind) in itertools.product(range(len(NUMBERS)), enumerate(ANSWERS)):
+            lane, client = LANES[(index + turn) % len(LANES)], clients[(index // len(LANES) + turn) % len(clients)]
+            url, proxy = url_of(run, lane, f"/answer/{kind}/{index}")
+            name = f"answer-{kind} {index} {lane} {client}"
+            sent.append(pool.submit(send, name, client, url, Request(method="GET"), proxy))
+        for index, (what, text) in itertools.product(range(0, len(NUMBERS), 9), RAW.items()):
+            for lane in ("logs", "egress"):
+                data = text.replace("{}", NUMBERS[index]).encode()
+                sent.append(pool.submit(send_raw, f"raw-{what} {index} {lane}", lane, data))
+        for one in sent:
+            one.result()
 
 
 def admin_pages(sidecar: Sidecar) -> bytes:

@@ -19,7 +19,7 @@ from detectors.model import Limits
 
 N = b"4111111111111111"
 MB = 1024 * 1024
-LIMITS = Limits(body=4 * MB, expanded=16 * MB, ratio=200, seconds=4)
+LIMITS = Limits(body=4 * MB, expanded=16 * MB, ratio=200, seconds=2)
 ROOM = 6 * LIMITS.expanded
 """Bytes at the most: what is decoded, in two charsets, beside what it came from."""
 
