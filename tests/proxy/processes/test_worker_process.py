@@ -162,6 +162,36 @@ async def test_a_policy_that_is_not_on_record_is_not_put_in_force(sidecar):
             assert status_of(await exchange(parts.guard.policy.lanes[0].listen.port, CARD)) == 503
 
 
+async def test_one_that_drains_ends_at_once_when_it_is_hurried(sidecar):
+    """By its supervisor's own signal: SIGTERM may come again from whoever ends all processes."""
+    begun = asyncio.Event()
+
+    async def silent(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        begun.set()
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+        parts = sidecar({**LANE, "upstream": f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"})
+        parts.grace = 600
+        port = parts.guard.policy.lanes[0].listen.port
+        async with asyncio.timeout(20), worker(parts, accept) as asker:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(post("/log", b"{}"))
+            await begun.wait()
+            for _ in range(2):
+                signal.raise_signal(signal.SIGTERM)
+                while (await asker.ask("state", 5))["lanes"] == {"logs": LISTENING}:
+                    pass
+            reading = asyncio.create_task(reader.read())
+            assert (await asker.ask("state", 5))["lanes"] == {"logs": "not listening"}
+            assert not reading.done()
+            signal.raise_signal(module.HURRY)
+            assert await reading == b""
+            writer.close()
+
+
 @pytest.mark.parametrize("how", ["the supervisor dies", "the worker's own fault"])
 async def test_without_a_supervisor_it_ends_at_once(sidecar, monkeypatch, how):
     ended = asyncio.Event()
