@@ -28,6 +28,16 @@ _CARDS = (
 )
 _JAPANESE = tuple(name.encode() for name in ("カード番号", "セキュリティコード", "カード確認番号"))
 _FIELD = rb"(?:" + b"|".join((*_CODES, *_CARDS, *_JAPANESE)) + rb")"
+_BESIDE = (
+    rb"[^a-z0-9](?:exp(?:iry|ires?|iration)?(?:[ _-]?(?:date|month|year))?|valid[ _-]?thru"
+    rb"|\xe6\x9c\x89\xe5\x8a\xb9\xe6\x9c\x9f\xe9\x99\x90"
+    rb"|card[ _-]?holder(?:[ _-]?name)?|holder[ _-]?name|name[ _-]?on[ _-]?card)"
+)
+"""Expiry and holder."""
+_ESCAPED = tuple(
+    b"".join(b"\\\\+u%04x" % ord(letter) for letter in name)
+    for name in ("カード番号", "セキュリティコード", "カード確認番号", "有効期限")
+)
 TYPE = (
     rb"(?:(?:old|new|rejected|invalid|actual|received|string|str|int|integer|number|text|raw|array|kvlist|bytes)?_?(?:val|value|values|string|int|integer)|s|n|v"
     rb"|params|context|xsi|xsd|string|str|text|data|content|answer|default|current|previous|before|after|old|new|input|selected|type|span"
@@ -79,6 +89,7 @@ def apart() -> list[Row]:
         ("pair", rb"[0-9](?:\]\]>)?<!\[CDATA\[[0-9 -]|[0-9]\]\]>[0-9]|[0-9]<\?[^>]{0,64}\?>[0-9]", True),
         *(("quoted", row, True) for row in _QUOTED),
         *(("ansi", row, True) for row in _PAINTED),
+        *(("columns", row + rb"\\*[\"']\s{0,16}[,\])]", True) for row in (_FIELD, _BESIDE, *_ESCAPED)),
         ("table", _FIELD + rb"[ \"'`\]\\]{0,4}=\s?(?:\?|\$[0-9]|%s|:[0-9])", True),
         ("table", _CELL_BEGINS + _FIELD + _CELL_ENDS, True),
         ("split", rb"(?:card|cc|credit|pan|" + _JAPANESE[0] + rb")(?:[^0-9\n]|%5B|%5D){0,24}[0-9]{1,2}" + _SHORT, True),

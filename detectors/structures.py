@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterator, Sequence
 
 from detectors import split
-from detectors.decoders import binds, form, json_text, lines, multipart, php, sql, table, xml_text
+from detectors.decoders import binds, columns, form, json_text, lines, multipart, php, sql, table, xml_text
 from detectors.model import Ask, Decoder, Peel, View
 from detectors.views import child_of
 
@@ -41,6 +41,8 @@ def structures_of(view: View, kinds: Container[str]) -> Iterator[Decoder]:
     """The decoders that give names to a view's values: that of the whole, and those of serialized data, statements and
     tables that the sieve saw in it; of text, its blocks of named lines."""
     whole = structure_of(view)
+    if "columns" in kinds or "pair" in kinds:
+        yield columns.peel
     if whole is not None:
         yield whole
     if "php" in kinds:
