@@ -50,6 +50,7 @@ _CARD = rb"(?:" + b"|".join((*_CARDS, _JAPANESE[0])) + rb")"
 _SHORT = rb"(?:[^0-9A-Za-z]|%5D){1,12}(?:value[^0-9A-Za-z]{1,4})?[0-9]{1,8}[^0-9A-Za-z.]"
 """A few digits under a name with an index."""
 
+_CELL_CLOSES = rb"(?:</[a-z:]{1,16}>\s{0,16}){0,4}</?(?:[a-z]{1,8}:)?(?:t[hdcr]|cell|table-cell|entry)[\s>]"
 _CELL_BEGINS = rb"(?:^|[\n,;\t|(]|\\+[nrt]|%(?:2[c8]|0[9ad]|3b))[ \"'`\[\\]{0,4}(?:[a-z]{1,12}[ _.-]){0,2}"
 _CELL_ENDS = rb"[ \"'`\]\\]{0,4}(?:[,;\t|)\r\n]|\\+[nrt]|%(?:2[c9]|0[9ad]|3b))"
 _WRAP = (
@@ -89,6 +90,7 @@ def apart() -> list[Row]:
         ("pair", rb"[0-9](?:\]\]>)?<!\[CDATA\[[0-9 -]|[0-9]\]\]>[0-9]|[0-9]<\?[^>]{0,64}\?>[0-9]", True),
         *(("quoted", row, True) for row in _QUOTED),
         *(("ansi", row, True) for row in _PAINTED),
+        *(("cells", row + rb"[\s:*]{0,8}" + _CELL_CLOSES, True) for row in (_FIELD, _BESIDE)),
         *(("columns", row + rb"\\*[\"']\s{0,16}[,\])]", True) for row in (_FIELD, _BESIDE, *_ESCAPED)),
         ("table", _FIELD + rb"[ \"'`\]\\]{0,4}=\s?(?:\?|\$[0-9]|%s|:[0-9])", True),
         ("table", _CELL_BEGINS + _FIELD + _CELL_ENDS, True),

@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterator, Sequence
 
 from detectors import split
-from detectors.decoders import binds, columns, form, json_text, lines, multipart, php, sql, table, xml_text
+from detectors.decoders import (
+    binds,
+    columns,
+    form,
+    json_text,
+    lines,
+    markup_table,
+    multipart,
+    php,
+    sql,
+    table,
+    xml_text,
+)
 from detectors.model import Ask, Decoder, Peel, View
 from detectors.views import child_of
 
@@ -43,6 +55,8 @@ def structures_of(view: View, kinds: Container[str]) -> Iterator[Decoder]:
     whole = structure_of(view)
     if "columns" in kinds or "pair" in kinds:
         yield columns.peel
+    if "cells" in kinds:
+        yield markup_table.peel
     if whole is not None:
         yield whole
     if "php" in kinds:

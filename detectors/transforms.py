@@ -45,5 +45,5 @@ stretch of its own is left alone by those behind it."""
 CHARSETS = ("sjis", "eucjp", "iso2022jp", "utf16le", "utf16be", "xml-encoding")
 """Kinds of hit that keep a view from passing for quiet; the charset itself is told from the bytes."""
 
-STRUCTURES = ("columns", "table", "php", "split")
+STRUCTURES = ("cells", "columns", "table", "php", "split")
 """Kinds of hit that call for the view's structure: only that tells which value belongs to which name."""

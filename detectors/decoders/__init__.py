@@ -7,10 +7,10 @@ Precedence, specific before general:
    ``envelope``; and messages that nobody declared. All their values are read in one pass (``survey``), and those that
    it points at are visited.
 2. ``charset``: everything after it reads UTF-8.
-3. Structure: ``multipart``, ``json``, ``xml``, ``form``, ``php``, ``sql``, ``table``, ``columns``, ``dump``. Each gives
-   values their name and path, and decodes what the format itself escapes, so that ``\u0034`` of a JSON string or
-   ``%34`` of a form is never decoded twice. Where one of them yields something, the encodings below are tried on its
-   values; on the view itself they find what is malformed.
+3. Structure: ``multipart``, ``json``, ``xml``, ``form``, ``php``, ``sql``, ``table``, ``columns``, ``cells``, ``dump``.
+   Each gives values their name and path, and decodes what the format itself escapes, so that ``\u0034`` of a JSON
+   string or ``%34`` of a form is never decoded twice. Where one of them yields something, the encodings below are tried
+   on its values; on the view itself they find what is malformed.
 4. Encodings of any text: ``percent``, ``escape``, ``html``, ``base64``, ``hex``, ``fullwidth`` … They are
    independent: each is tried on the same view, and what they yield goes through the whole list again, to a depth.
 
@@ -42,6 +42,7 @@ from detectors.decoders import (
     hexadecimal,
     html,
     json_text,
+    markup_table,
     msgpack,
     multipart,
     office,
@@ -90,6 +91,7 @@ DECODERS: tuple[Row, ...] = (
     Row("multipart", multipart.peel, _PART_TRAIL, structural=True),
     Row("json", json_text.peel, ("json-escape",), structural=True),
     Row("columns", columns.peel, ("json-escape",), structural=True),
+    Row("cells", markup_table.peel, ("html",), structural=True),
     Row("xml", xml_text.peel, ("html", "entity"), structural=True),
     Row("office", office.peel, ("office",)),
     Row("form", form.peel, ("percent",), structural=True),

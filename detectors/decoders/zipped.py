@@ -6,7 +6,8 @@ header stands; what belongs to no entry is yielded as it stands; where directory
 Gap ``corrupt-zip`` beside what was read. Encrypted entries are a Gap ``encrypted``, unknown methods ``archive``.
 Limits: ``MOST`` entries; each entry's output within the room of its compressed bytes, whatever size it claims.
 Cannot be put back: names, sizes and checksums stand in several places, and many such files are signed.
-Paths: the entry's name. All names and comments together are a child of their own, ``names``.
+Paths: the entry's name. All names and comments together are a child of their own, ``names``; so are the sheets of a
+workbook that have names of card fields above their columns, ``cells``.
 Source: PKWARE APPNOTE 6.3.10, §4.3, §4.5.3 (zip64).
 """
 
@@ -21,6 +22,7 @@ from detectors.decoders.inflate import Inflated, zlibbed
 from detectors.decoders.naming import name_of, segment
 from detectors.decoders.office import PART
 from detectors.decoders.offsets import Whole, side_by_side
+from detectors.decoders.spreadsheet import Book
 from detectors.decoders.xz_bzip2 import bzipped
 from detectors.model import Ask, Gap, Peel
 
@@ -266,6 +268,11 @@ def peel(data: bytes, ask: Ask) -> Iterator[Peel | Gap]:
     labels = b"\n".join([*directory.labels, data[data.rfind(_END, start) + 4 :] if start < end else b""])
     if labels.strip():
         yield Peel("zip", labels, Whole(start, end, labels, None), "names")
+    book = Book()
     for item in _entries(data, directory, ask):
+        if isinstance(item, Peel):
+            book.add(item.path, item.data)
         if not isinstance(item, tuple):
             yield item
+    if cells := book.text(ask):
+        yield Peel("zip", cells, Whole(0, len(data), cells, None), "cells")
