@@ -212,7 +212,8 @@ def test_the_trail_is_what_the_table_says():
                b"<a>&#52;</a>", "４".encode("utf-16"), part_in_base64(), b"\0\0\0\0\x03\x0a\x01x", b"\x81\xa1a\xa1x",
                b"\xa1\x61a\x61x", b"<w:t>4</w:t><w:t>1</w:t>", zipped(1),
                b"343131313131313131", b"[52, 49, 49, 49, 49, 49, 49]", b"GQYTCMJRGEYTCMJRGEYTCMJRGE======", b"=?utf-8?Q?4?=", b"a*0=4; a*1=1",
-               b'a,cvv\n1,"""2"""', b"INSERT INTO t (cvv) VALUES ('1''2')"]  # fmt: skip
+               b'a,cvv\n1,"""2"""', b"INSERT INTO t (cvv) VALUES ('1''2')",
+               rb'{"columns":["cvv"],"rows":[["\u0031"]]}', b"<tr><td>cvv</td></tr><tr><td>&#49;</td></tr>"]  # fmt: skip
     seen = set()
     for row in DECODERS:
         for data in samples:
