@@ -15,12 +15,31 @@ import pytest
 import requests
 
 from tests.e2e.origin import origin
+from tests.e2e.plane import until
 from tests.published_numbers import card_numbers_in
 from tests.sidecar import LOOKS_OFTEN, ROOT, Sidecar, launch
 
 PAN = "4242424242424242"
 LEAK = {"level": "info", "card": {"number": PAN, "cvv": "123"}}
 CLEAN = {"level": "info", "order": "ROKI-1"}
+SLICE_ENDED = b"a slice has ended"
+SLICES_AS_TOLD = f"""
+import asyncio, signal, sys, types
+from proxy.bypass import silence
+
+ends = asyncio.Semaphore(0)
+
+async def wait_for_end(_):
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, ends.release)
+    print("{SLICE_ENDED.decode()}", file=sys.stderr, flush=True)
+    await ends.acquire()
+
+silence.asyncio = types.SimpleNamespace(sleep=wait_for_end)
+silence.BUSY, silence.QUIET = 1, 1
+from proxy.cli import main
+main()
+"""
+"""A ``program`` for which a slice of time ends with SIGUSR1, and which says so when it has looked at it."""
 UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 
 
@@ -113,13 +132,28 @@ async def test_the_numbers_add_up(sidecar, sink):
     assert len([request for request in sink.requests if PAN.encode() in request]) == 1  # the monitored lane
 
 
-async def test_readyz_names_the_lanes(sidecar):
-    ready = json.loads(sidecar.admin("/readyz"))
-    assert {name: ready[name] for name in ("ready", "lanes", "self_check")} == {
-        "ready": True,
-        "lanes": {"app-logs": "listening", "redacted": "listening", "watched": "listening"},
-        "self_check": "passed",
-    }
+@pytest.mark.parametrize("sidecar", [{"program": ("-c", SLICES_AS_TOLD)}], indirect=True, ids=[""])
+async def test_a_lane_that_falls_silent_while_another_is_busy(sidecar):
+    """Counted and recorded, once; the one that goes on is not."""
+
+    async def slice_of(*lanes: str) -> None:
+        """So many requests on each, and the end of the time that is looked at as one."""
+        ended = sidecar.output().count(SLICE_ENDED)
+        for lane in lanes:
+            for _ in range(3):
+                assert (await post(sidecar, lane, CLEAN)).status_code == 200
+        sidecar.process.send_signal(signal.SIGUSR1)
+        await until(lambda: sidecar.output().count(SLICE_ENDED) > ended, 20)
+
+    silent = 'sekisho_bypass_total{kind="silent",lane="app-logs"}'
+    await until(lambda: SLICE_ENDED in sidecar.output(), 20)  # the first begins
+    await slice_of("app-logs", "redacted")
+    assert metric(sidecar, silent) == 0
+    await slice_of("redacted")
+    await slice_of("redacted")
+    assert metric(sidecar, silent) == metric(sidecar, "sekisho_bypass_total") == 1
+    about = [(line["lane"], line["outcome"]) for line in sidecar.audit_lines() if line["kind"] == "bypass"]
+    assert about == [("app-logs", "silent")]
 
 
 async def test_a_life_from_start_to_stop_verifies_and_a_changed_word_does_not(sidecar):
@@ -153,6 +187,12 @@ async def test_a_killed_sidecar_leaves_a_chain_that_goes_on(sidecar):
 @pytest.mark.parametrize("sidecar", [{"program": ("-c", LOOKS_OFTEN)}], indirect=True, ids=[""])
 async def test_a_full_disk_stops_what_cannot_be_recorded_and_nothing_else(sidecar, sink):
     """And /readyz says why until it can be recorded again, which needs no message. A restart would not help."""
+    ready = sidecar.readiness()
+    assert {name: ready[name] for name in ("ready", "lanes", "self_check")} == {
+        "ready": True,
+        "lanes": {"app-logs": "listening", "redacted": "listening", "watched": "listening"},
+        "self_check": "passed",
+    }
     size = audit_file(sidecar).stat().st_size
     resource.prlimit(sidecar.process.pid, resource.RLIMIT_FSIZE, (size + 20, resource.RLIM_INFINITY))
     for lane in ("app-logs", "redacted"):
