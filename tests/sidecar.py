@@ -110,7 +110,7 @@ class Sidecar:
         return int(self.url(lane).rsplit(":", 1)[1])
 
     def admin(self, path: str) -> str:
-        with urllib.request.urlopen(f"http://{self.policy['admin']['listen']}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://{self.policy['admin']['listen']}{path}", timeout=60) as answer:
             return str(answer.read().decode())
 
     def readiness(self) -> dict[str, Any]:
@@ -146,7 +146,7 @@ class Sidecar:
                 self.ready_after = time.monotonic() - began
                 return
 
-    def stop(self, number: int = signal.SIGTERM, wait: float = 20) -> int:
+    def stop(self, number: int = signal.SIGTERM, wait: float = 60) -> int:
         """Its exit code after the signal; killed (and so a negative code) when it does not end in ``wait`` seconds."""
         if self.process.poll() is None:
             self.process.send_signal(number)

@@ -94,7 +94,7 @@ async def origin(reply: Reply = OK, *, tls: ssl.SSLContext | None = None) -> Asy
             await asyncio.wait(list(open_))
 
 
-async def exchange(port: int, data: bytes, *, close: bool = False, seconds: float = 10) -> bytes:
+async def exchange(port: int, data: bytes, *, close: bool = False, seconds: float = 60) -> bytes:
     """All that comes back for ``data`` until one whole response is there or the connection ends.
 
     ``close`` waits for the end of the connection, whatever has come before it.

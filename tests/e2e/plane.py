@@ -151,7 +151,7 @@ async def boundary(base: Path, inspector: Any, reply: Reply = OK, **row: Any) ->
     """An origin, the plane in front of it with a real guard, and what the guard recorded (``audit``)."""
     meter, audit = RecordingMeter(), RecordingAudit()
     mode = row.pop("mode", "enforce")
-    limits = {"inspect_seconds": 2, **row.pop("limits", {})}
+    limits = {"inspect_seconds": 30, **row.pop("limits", {})}
     async with origin(reply) as server:
         rules = policy(base, {"upstream": server.url, **row}, mode=mode, limits=limits)
         guard = Guard(policy=rules, inspector=inspector, meter=meter, audit=audit)
@@ -160,7 +160,7 @@ async def boundary(base: Path, inspector: Any, reply: Reply = OK, **row: Any) ->
             yield running
 
 
-async def until(holds: Callable[[], object], seconds: float = 5) -> None:
+async def until(holds: Callable[[], object], seconds: float = 60) -> None:
     """Returns once ``holds()`` does, for what has no event of its own."""
     async with asyncio.timeout(seconds):
         while not holds():  # noqa: ASYNC110 - see above

@@ -132,7 +132,7 @@ class Pod:
         url = f"http://{self.sidecar.policy['admin']['listen']}{path}"
 
         def get() -> str:
-            with urllib.request.urlopen(url, timeout=10) as answer:
+            with urllib.request.urlopen(url, timeout=60) as answer:
                 return str(answer.read().decode())
 
         return self.here.enter(get)
@@ -163,7 +163,7 @@ class Pod:
         """What a client of the pod is answered up to the end, over TLS with a name if one is given."""
 
         def ask() -> bytes:
-            connection: socket.socket = socket.create_connection((address, port), timeout=20)
+            connection: socket.socket = socket.create_connection((address, port), timeout=60)
             if tls is not None:
                 connection = tls.wrap_socket(connection, server_hostname=name)
             with connection:

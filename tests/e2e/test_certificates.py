@@ -30,7 +30,7 @@ async def seen(port: int, context: ssl.SSLContext) -> str:
 
 
 async def until_seen(port: int, context: ssl.SSLContext, subject: str) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await seen(port, context) != subject:  # noqa: ASYNC110 - another process does it
             await asyncio.sleep(0.05)
 
@@ -63,7 +63,7 @@ async def test_a_rotated_secret_needs_no_restart_and_drops_no_connection(tmp_pat
 
         certificate, key = pair(tmp_path, "other", subject="third")
         (tmp_path / "two/tls.crt").write_bytes(certificate.read_bytes())  # and its key has not arrived yet
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not await asyncio.to_thread(counted, sidecar, "error"):  # noqa: ASYNC110 - likewise
                 await asyncio.sleep(0.05)
         assert await seen(port, context) == "second"

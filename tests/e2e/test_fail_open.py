@@ -24,7 +24,7 @@ from tests.e2e.plane import ALLOW, PAN, ScriptedGuard, boundary, plane, policy
 
 BODY = json.dumps({"event": "paid", "card": PAN}).encode()
 CLEAN = b'{"event": "paid", "order": "A-17"}'
-SECONDS = 5
+SECONDS = 60
 PROTOBUF = "Content-Type: application/x-protobuf"
 SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
 

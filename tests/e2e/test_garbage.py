@@ -63,7 +63,7 @@ async def talk(port, data):
     """The status of the first answer, 0 if the connection ended without; fails if neither happens."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(60):
             writer.write(data)
             return status_of(await read_response(reader))
     except ConnectionError:

@@ -15,7 +15,7 @@ from detectors import Inspector
 from tests.e2e.origin import OK, get, status_of, whole
 from tests.e2e.plane import PAN, boundary
 
-SECONDS = 10
+SECONDS = 60
 NOTE = "A-17"
 GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
 

@@ -181,7 +181,7 @@ class Origin:
 
         self.thread = threading.Thread(target=serve)
         self.thread.start()
-        assert ready.wait(10)
+        assert ready.wait(60)
 
     async def handle(self, request: web.Request) -> web.Response:
         heads = b"".join(name + b": " + value + b"\n" for name, value in request.raw_headers)
@@ -406,7 +406,7 @@ def admin_pages(sidecar: Sidecar) -> bytes:
     ask = urllib.request.Request(
         f"http://{sidecar.policy['admin']['listen']}/metrics", headers={"Accept": "application/openmetrics-text"}
     )
-    with urllib.request.urlopen(ask, timeout=10) as answer:
+    with urllib.request.urlopen(ask, timeout=60) as answer:
         return b"\n".join([*pages, answer.read()])
 
 

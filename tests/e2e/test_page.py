@@ -95,7 +95,7 @@ def tab(tmp_path_factory):
 def send(sidecar, lane: str, path: str, body: bytes, **headers: str) -> None:
     names = {"Content-Type": "application/json"} | {name.replace("_", "-"): value for name, value in headers.items()}
     try:
-        urllib.request.urlopen(urllib.request.Request(sidecar.url(lane, path), body, names), timeout=30).close()
+        urllib.request.urlopen(urllib.request.Request(sidecar.url(lane, path), body, names), timeout=60).close()
     except urllib.error.HTTPError as error:
         error.close()
 

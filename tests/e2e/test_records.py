@@ -61,7 +61,7 @@ async def sidecar(sink, start_sidecar, request) -> Sidecar:
 
 async def post(sidecar: Sidecar, lane: str, document: dict, **headers: str) -> requests.Response:
     url = sidecar.url(lane, "/push")
-    return await asyncio.to_thread(requests.post, url, json=document, headers=headers, timeout=20)
+    return await asyncio.to_thread(requests.post, url, json=document, headers=headers, timeout=60)
 
 
 def metric(sidecar: Sidecar, start: str) -> float:
@@ -109,7 +109,7 @@ async def test_a_refusal_an_audit_line_and_an_exemplar_share_one_id(sidecar, sin
         requests.get,
         f"http://{sidecar.policy['admin']['listen']}/metrics",
         headers={"Accept": "application/openmetrics-text; version=1.0.0"},
-        timeout=10,
+        timeout=60,
     )
     assert f'audit_id="{record}"' in page.text
     assert sink.requests == []

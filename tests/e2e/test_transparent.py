@@ -240,7 +240,7 @@ def test_two_workers_and_a_reload_to_monitor_mode():
         until(lambda: made.counted("sekisho_policy_info", mode="monitor") == 1)
 
         def converse() -> bytes:
-            with socket.create_connection((LOGS4, 25), timeout=20) as client:
+            with socket.create_connection((LOGS4, 25), timeout=60) as client:
                 client.sendall(BINARY)
                 got = b""
                 while len(got) < 11 + len(BINARY):

@@ -24,7 +24,7 @@ from tests.e2e.plane import PAN, boundary, plane, policy, until
 from tests.proxy.doubles import RecordingAudit, RecordingMeter
 
 MASKED = "411111******1111"
-SECONDS = 10
+SECONDS = 60
 ORDER = json.dumps({"event": "paid", "order": "A-17", "note": "お届け" * 20})
 LEAK = json.dumps({"event": "paid", "card": PAN})
 

@@ -105,7 +105,7 @@ class End:
         elif isinstance(event, h2.events.StreamReset):
             stream.reset = int(event.error_code)
 
-    async def until(self, holds: Callable[[], object], seconds: float = 10) -> None:
+    async def until(self, holds: Callable[[], object], seconds: float = 60) -> None:
         async with asyncio.timeout(seconds):
             while not holds():
                 if self.closed:
@@ -158,7 +158,7 @@ class Client(End):
             await self.until(lambda: found.over)
         return found
 
-    async def gone(self, seconds: float = 10) -> None:
+    async def gone(self, seconds: float = 60) -> None:
         """Returns when the other end has closed the connection."""
         async with asyncio.timeout(seconds):
             while not self.closed:

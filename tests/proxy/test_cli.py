@@ -301,5 +301,5 @@ def test_sigterm_before_it_listens_ends_it_as_later():
         while any(fcntl.ioctl(process.stdin, termios.FIONREAD, bytes(4))):  # until the policy is being read
             time.sleep(0.01)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
         assert process.stderr.read() == b""

@@ -24,7 +24,7 @@ def sidecar(tmp_path_factory):
 def run(**environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-X", "importtime", "-m", "proxy.health"]
     return subprocess.run(
-        command, env=os.environ | environment, cwd=ROOT, capture_output=True, text=True, check=False, timeout=20
+        command, env=os.environ | environment, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
     )
 
 

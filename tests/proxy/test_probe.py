@@ -56,7 +56,7 @@ class Broken(Blind):
 def guarded(base, row, inspector):
     row = dict(row)
     mode = row.pop("mode", "enforce")
-    rules = policy(base, {"upstream": "http://127.0.0.1:9", **row}, mode=mode, limits={"inspect_seconds": 1})
+    rules = policy(base, {"upstream": "http://127.0.0.1:9", **row}, mode=mode, limits={"inspect_seconds": 10})
     return Guard(policy=rules, inspector=inspector, meter=RecordingMeter(), audit=RecordingAudit())
 
 
@@ -96,7 +96,7 @@ async def test_the_probe_never_reaches_the_upstream(tmp_path, inspector):
 
 
 async def test_an_inspection_that_hangs_does_not_hold_the_probe_up(tmp_path, inspector, monkeypatch):
-    monkeypatch.setattr(probe, "GRACE_SECONDS", -0.9)
+    monkeypatch.setattr(probe, "GRACE_SECONDS", -9.9)
 
     async def enter(_host, _lane, _seat, connection):
         with connection:

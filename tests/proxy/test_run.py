@@ -58,7 +58,7 @@ def server():
 def send(sidecar, path="/0", body=b"{}"):
     request = urllib.request.Request(sidecar.url("logs", path), body, {"content-type": "application/json"})
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         with error:
@@ -101,7 +101,7 @@ def test_the_life_of_a_sidecar(start_sidecar, server):
     server.begun.clear()
     asking = threading.Thread(target=lambda: answers.append(send(sidecar, "/100")))
     asking.start()
-    assert server.begun.wait(10)
+    assert server.begun.wait(60)
     assert sidecar.stop() == OK
     asking.join()
     assert answers == [(200, b"ok")]
@@ -274,7 +274,7 @@ def test_a_second_signal_ends_at_once(start_sidecar, server):
     asking = threading.Thread(target=lambda: answers.append(cut(sidecar)))
     answers = []
     asking.start()
-    assert server.begun.wait(10)
+    assert server.begun.wait(60)
     sidecar.process.send_signal(signal.SIGTERM)
     wait_for(lambda: b"stopping: requests under way have 600 s" in sidecar.output())
     assert sidecar.stop() == OK

@@ -29,7 +29,7 @@ async def watching(files):
             moved.set()
 
     async def turn():
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await moved.wait()
         moved.clear()
 

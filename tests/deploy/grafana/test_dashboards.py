@@ -83,12 +83,12 @@ def traffic(sidecar: Sidecar) -> None:
         ("gmo", number),
         ("search", {}),
     ):
-        requests.post(sidecar.url(lane, "/push"), json=document, timeout=20)
+        requests.post(sidecar.url(lane, "/push"), json=document, timeout=60)
     requests.post(
-        sidecar.url("app-logs", "/push"), data=b"x" * 100, headers={"Content-Encoding": "none-such"}, timeout=20
+        sidecar.url("app-logs", "/push"), data=b"x" * 100, headers={"Content-Encoding": "none-such"}, timeout=60
     )
-    requests.post(sidecar.url("gone", "/push"), json={}, timeout=20)
-    with socket.create_connection(("127.0.0.1", sidecar.port("search")), timeout=20) as client:
+    requests.post(sidecar.url("gone", "/push"), json={}, timeout=60)
+    with socket.create_connection(("127.0.0.1", sidecar.port("search")), timeout=60) as client:
         client.sendall(b"NOT HTTP\r\n\r\n")
         client.recv(1000)
 

@@ -180,7 +180,7 @@ class Pod:
         self._holder.stdout.close()
 
     def _get(self, host: str, port: int, path: str) -> tuple[int, str]:
-        connection = http.client.HTTPConnection(host, port, timeout=20)
+        connection = http.client.HTTPConnection(host, port, timeout=60)
         try:
             connection.request("GET", path)
             answer = connection.getresponse()

@@ -110,7 +110,7 @@ def test_a_certificate_that_cert_manager_renews_is_served_without_a_restart(make
         return {"tls.crt": certificate.read_bytes(), "tls.key": key.read_bytes(), "ca.crt": public.read_bytes()}
 
     def served():
-        plain = socket.create_connection(("127.0.0.1", 8080), timeout=20)
+        plain = socket.create_connection(("127.0.0.1", 8080), timeout=60)
         with client_context(public).wrap_socket(plain, server_hostname="127.0.0.1") as secure:
             return dict(name for (name,) in secure.getpeercert()["subject"])["commonName"]
 

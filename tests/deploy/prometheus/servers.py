@@ -40,7 +40,7 @@ def need(command: str) -> str:
 
 def get(url: str) -> Any:
     """The JSON document, or the text, that is there."""
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:
         text = answer.read().decode()
     return json.loads(text) if answer.headers.get_content_type() == "application/json" else text
 

@@ -52,7 +52,7 @@ class Webhook:
         return {(to, alert["labels"]["alertname"], alert["labels"].get("lane", "")) for to, alert in self.alerts}
 
     async def has(self, *wanted: tuple[str, str, str]) -> None:
-        async with asyncio.timeout(25), self.heard:
+        async with asyncio.timeout(60), self.heard:
             await self.heard.wait_for(lambda: set(wanted) <= self.names())
 
 
@@ -90,10 +90,10 @@ async def test_a_leak_reaches_the_webhook(webhook, start_sidecar, tmp_path):
         servers = await asyncio.to_thread(Servers, tmp_path, sidecar, webhook.port)
         try:
             await asyncio.to_thread(wait_for, lambda: query(servers.url, "up == 1"), "first scrape")
-            clean = await asyncio.to_thread(requests.post, sidecar.url("quiet", "/"), json={"order": "A-1"}, timeout=20)
+            clean = await asyncio.to_thread(requests.post, sidecar.url("quiet", "/"), json={"order": "A-1"}, timeout=60)
             assert clean.status_code == 200
             for lane, document in (("app-logs", {"card_number": PAN}), ("gmo", {"card_number": PAN, "cvv": "123"})):
-                await asyncio.to_thread(requests.post, sidecar.url(lane, "/push"), json=document, timeout=20)
+                await asyncio.to_thread(requests.post, sidecar.url(lane, "/push"), json=document, timeout=60)
             await webhook.has(
                 ("team", "SekishoCardDataRetention", "app-logs"),
                 ("on-call", "SekishoCardDataPassthrough", "gmo"),

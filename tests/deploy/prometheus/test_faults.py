@@ -58,10 +58,10 @@ def faults(sidecar: Sidecar, base: Path) -> None:
         rings(server, "SekishoMonitorMode", "pending", lane="watched")
         rings(server, "SekishoSuppressionExpires", lane="search", entity="PAN")
         for _ in range(6):
-            requests.post(sidecar.url("search", "/"), **UNREADABLE, timeout=20)
-        requests.post(sidecar.url("watched", "/"), **UNREADABLE, timeout=20)
-        requests.post(sidecar.url("watched", "/"), json={"card_number": PAN}, timeout=20)
-        requests.get(sidecar.url("search", "/old"), timeout=20)
+            requests.post(sidecar.url("search", "/"), **UNREADABLE, timeout=60)
+        requests.post(sidecar.url("watched", "/"), **UNREADABLE, timeout=60)
+        requests.post(sidecar.url("watched", "/"), json={"card_number": PAN}, timeout=60)
+        requests.get(sidecar.url("search", "/old"), timeout=60)
         rings(server, "SekishoGapsRising", lane="search", reason="unknown-content-encoding")
         rings(server, "SekishoGapsForwarded", lane="watched", reason="unknown-content-encoding")
         rings(server, "SekishoUninspectedBytes", "pending", lane="search")
@@ -71,7 +71,7 @@ def faults(sidecar: Sidecar, base: Path) -> None:
         rings(server, "SekishoPolicyReloadFailed")
         size = (base / "var" / "audit.jsonl").stat().st_size
         resource.prlimit(sidecar.process.pid, resource.RLIMIT_FSIZE, (size + 20, resource.RLIM_INFINITY))
-        requests.post(sidecar.url("search", "/"), json={"card_number": PAN}, timeout=20)
+        requests.post(sidecar.url("search", "/"), json={"card_number": PAN}, timeout=60)
         rings(server, "SekishoAuditFailing")
         names = {row["metric"]["alertname"] for row in query(server, "ALERTS")}
         assert not names & {"SekishoProbeFailing", "SekishoProbeAbsent", "SekishoTargetDown", "SekishoLaneSilent"}
@@ -98,7 +98,7 @@ def blindness(sidecar: Sidecar, base: Path) -> None:
         assert query(server, 'ALERTS{alertname=~"SekishoProbe.*"}') == []
         sidecar.process.send_signal(signal.SIGUSR1)
         rings(server, "SekishoProbeFailing", lane="search")
-    assert requests.get(f"http://{sidecar.policy['admin']['listen']}/readyz", timeout=20).status_code == 503
+    assert requests.get(f"http://{sidecar.policy['admin']['listen']}/readyz", timeout=60).status_code == 503
 
 
 async def test_an_inspector_that_goes_blind_rings(start_sidecar, tmp_path):

@@ -98,7 +98,7 @@ class Sinks:
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="sinks")
         self._thread.start()
-        assert self._ready.wait(10)
+        assert self._ready.wait(60)
 
     def __getitem__(self, name: str) -> Sink:
         return self._sinks[name]

@@ -81,11 +81,11 @@ def test_multipart_upload_leaking(stage, client):
 def test_presigned_urls(stage, version):
     client = s3(stage.url("objects"), signature_version=version)
     put = client.generate_presigned_url("put_object", Params={"Bucket": BUCKET, "Key": "up.csv"}, ExpiresIn=600)
-    assert requests.put(put, data=CSV, timeout=20).status_code == 200
+    assert requests.put(put, data=CSV, timeout=60).status_code == 200
     get = client.generate_presigned_url("get_object", Params={"Bucket": BUCKET, "Key": "up.csv"}, ExpiresIn=600)
-    assert requests.get(get, timeout=20).text == CSV
+    assert requests.get(get, timeout=60).text == CSV
     assert stage.records() == []
-    answer = requests.put(put, data=f"card {PAN}", timeout=20)
+    answer = requests.put(put, data=f"card {PAN}", timeout=60)
     assert (answer.status_code, answer.headers["Content-Type"]) == (403, "application/xml")
     assert "<Code>AccessDenied</Code>" in answer.text
     assert stage.objects.everything() == {"up.csv": CSV.encode()}
@@ -146,7 +146,7 @@ def test_a_number_cut_in_two_by_pieces(stage, client):
         {"Content-Encoding": "aws-chunked"},
         {"X-Amz-Content-Sha256": "STREAMING-UNSIGNED-PAYLOAD-TRAILER"},
     ):
-        answer = requests.put(url, data=body, headers=headers, timeout=20)
+        answer = requests.put(url, data=body, headers=headers, timeout=60)
         assert answer.status_code == 403
         assert "holds a card number" in answer.text
     assert stage.objects.requests == []

@@ -27,7 +27,7 @@ from tests.e2e.clients.stage import PAN
 def send_all(base: str, value: str, **options: Any) -> dict[str, Reply]:
     lines = [line.encode() for line in csv(value).splitlines(keepends=True)]
     octets = {"Content-Type": "application/octet-stream"}
-    with httpx.Client(base_url=base, timeout=20, follow_redirects=True, **options) as client:
+    with httpx.Client(base_url=base, timeout=60, follow_redirects=True, **options) as client:
         made = {
             "call/json": client.post("/call/json", json=order(value)),
             "call/form": client.post("/call/form", data={"CardNo": value, "Method": "1", "name": "山田"}),
@@ -64,7 +64,7 @@ def test_redacted(stage):
 
 def test_its_exception_carries_the_problem(stage):
     with pytest.raises(httpx.HTTPStatusError, match="403 Forbidden") as raised:
-        httpx.post(stage.url("store"), json=order(PAN), timeout=20).raise_for_status()
+        httpx.post(stage.url("store"), json=order(PAN), timeout=60).raise_for_status()
     assert raised.value.response.json()["findings"][0]["where"] == "body $.card.number"
 
 
@@ -96,7 +96,7 @@ def framed(request: Received) -> tuple[object, ...]:
 
 def test_http2_inside_an_intercepted_tunnel(stage):
     context = ssl.create_default_context(cafile=stage.ca_file)
-    with httpx.Client(proxy=stage.url("egress"), verify=context, http2=True, timeout=20) as client:
+    with httpx.Client(proxy=stage.url("egress"), verify=context, http2=True, timeout=60) as client:
         answer = client.get(f"{stage.objects.url_tls}/nothing-there")
         assert answer.http_version == "HTTP/2"
         refused = client.post(f"{stage.objects.url_tls}/nothing-there", json=order(PAN))

@@ -57,7 +57,7 @@ def post(stage: Stage, body: bytes) -> requests.Response:
         "User-Agent": "promtail/3.5.0",
         "X-Scope-OrgID": "shop",
     }
-    return requests.post(stage.url("loki", PATH), gzip.compress(body), headers=headers, timeout=20)
+    return requests.post(stage.url("loki", PATH), gzip.compress(body), headers=headers, timeout=60)
 
 
 def test_logging_handler_clean(stage, handler):
@@ -100,7 +100,7 @@ def post_protobuf(stage: Stage, *messages: str) -> bytes:
         stage.url("loki", PATH),
         bytes(cramjam.snappy.compress_raw(body)),
         headers={"Content-Type": "application/x-protobuf", "User-Agent": "promtail/3.5.0"},
-        timeout=20,
+        timeout=60,
     )
     assert answer.status_code == 204
     return body

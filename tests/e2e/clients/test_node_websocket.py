@@ -41,7 +41,7 @@ async def talk(sidecar: Sidecar, packages: Path, messages: list[str]) -> dict[st
     run = await asyncio.create_subprocess_exec(
         "node", str(SCRIPT), url, cwd=packages, env=environment, stdout=subprocess.PIPE
     )
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         out, _ = await run.communicate()
     return dict(json.loads(out))
 

@@ -39,7 +39,7 @@ def compression(request):
 def log(stage, compression):
     """``log(body, **attributes)``, and at last ``log()`` to send them."""
     provider = LoggerProvider(resource=RESOURCE, shutdown_on_exit=False)
-    exporter = OTLPLogExporter(endpoint=stage.url("otlp", "/v1/logs"), compression=compression, timeout=20)
+    exporter = OTLPLogExporter(endpoint=stage.url("otlp", "/v1/logs"), compression=compression, timeout=60)
     results, export = [], exporter.export
     exporter.export = lambda batch: results.append(export(batch)) or results[-1]
     provider.add_log_record_processor(BatchLogRecordProcessor(exporter))
@@ -62,7 +62,7 @@ def log(stage, compression):
 @pytest.fixture
 def traces(stage, compression):
     provider = TracerProvider(resource=RESOURCE, shutdown_on_exit=False)
-    exporter = OTLPSpanExporter(endpoint=stage.url("otlp", "/v1/traces"), compression=compression, timeout=20)
+    exporter = OTLPSpanExporter(endpoint=stage.url("otlp", "/v1/traces"), compression=compression, timeout=60)
     provider.add_span_processor(BatchSpanProcessor(exporter))
     yield provider
     provider.shutdown()

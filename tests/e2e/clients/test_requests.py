@@ -53,5 +53,5 @@ def test_redacted(stage):
 
 def test_its_exception_carries_the_problem(stage):
     with pytest.raises(requests.HTTPError, match="403 Client Error: Forbidden") as raised:
-        requests.post(stage.url("store"), json=order(PAN), timeout=20).raise_for_status()
+        requests.post(stage.url("store"), json=order(PAN), timeout=60).raise_for_status()
     assert raised.value.response.json()["findings"][0]["where"] == "body $.card.number"

@@ -28,7 +28,7 @@ def scope(request, stage):
     scope = sentry_sdk.Scope(client=client)
     scope.set_user({"id": "m_000123456789"})
     yield scope
-    client.close(timeout=10)
+    client.close(timeout=60)
 
 
 def decline(form: dict[str, Any]) -> None:
@@ -46,7 +46,7 @@ def crash(scope: sentry_sdk.Scope, value: str, amount: int) -> None:
             decline(form)
         except ValueError:
             scope.capture_exception(sys.exc_info())
-    scope.client.flush(timeout=10)
+    scope.client.flush(timeout=60)
 
 
 def event(stage: Stage) -> dict[str, Any]:
@@ -88,7 +88,7 @@ def test_what_changes_the_length_of_an_item(stage, scope):
         scope.set_extra("card_number", int(PAN))
         scope.set_extra("security_code", "1234")
         scope.capture_message("declined")
-    scope.client.flush(timeout=10)
+    scope.client.flush(timeout=60)
     got = event(stage)
     assert got["extra"]["card_number"] == MASKED
     assert got["extra"]["security_code"] == "***"

@@ -49,7 +49,7 @@ def test_all_looks_are_taken_at_once():
     met = threading.Barrier(3)
 
     def meet():
-        met.wait(10)
+        met.wait(60)
         return [AT.ok("met")]
 
     steps = []

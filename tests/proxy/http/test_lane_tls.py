@@ -236,7 +236,7 @@ async def test_openssl_sees_who_is_asked_for(tmp_path):
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=60,
             check=False,
         )
         assert "Verify return code: 0 (ok)" in ran.stdout

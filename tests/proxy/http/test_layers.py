@@ -16,7 +16,7 @@ async def several(port, *requests):
     """The answers to requests sent one after the other on one connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     answers = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         for request in requests:
             writer.write(request)
             answers.append(await read_response(reader))
@@ -62,7 +62,7 @@ async def test_an_upstream_that_closes_while_idle(tmp_path):
     guard = ScriptedGuard(policy(tmp_path, {"upstream": f"http://127.0.0.1:{port}"}))
     async with plane(guard) as running:
         reader, writer = await asyncio.open_connection("127.0.0.1", running.port())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             for _ in range(3):
                 closed.clear()
                 writer.write(get("/"))
@@ -85,7 +85,7 @@ async def test_the_forward_lane_keeps_one_upstream_at_a_time(tmp_path):
             return f"GET {server.url}/ HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n\r\n".encode()
 
         reader, writer = await asyncio.open_connection("127.0.0.1", running.port())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             for server in (one, two, one, two):
                 writer.write(to(server))
                 assert await read_response(reader) == OK
@@ -108,7 +108,7 @@ def forward(base, **options):
 async def tunnel(running, port, host="127.0.0.1"):
     reader, writer = await asyncio.open_connection("127.0.0.1", running.port())
     writer.write(f"CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         return await reader.readuntil(b"\r\n\r\n"), reader, writer
 
 
@@ -137,7 +137,7 @@ async def test_connect_in_monitor_mode_passes_and_is_recorded(tmp_path):
     async with origin() as server, plane(forward(tmp_path, mode="monitor")) as running:
         head, reader, writer = await tunnel(running, server.port)
         assert head == b"HTTP/1.1 200 Connection established\r\n\r\n"
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             writer.write(get("/"))
             assert await read_response(reader) == OK
         writer.close()
@@ -159,7 +159,7 @@ async def test_inside_a_tunnel_everything_is_inspected(intercepting):
     async with origin(tls=server_tls) as server, plane(guard) as running:
         head, reader, writer = await tunnel(running, server.port)
         assert status_of(head) == 200
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await writer.start_tls(client_tls, server_hostname="127.0.0.1")
             assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "http/1.1"
             for _ in range(2):
@@ -180,7 +180,7 @@ async def test_inside_a_tunnel_the_host_header_has_no_say(intercepting):
     guard, server_tls, client_tls = intercepting
     async with origin(tls=server_tls) as server, plane(guard) as running:
         _, reader, writer = await tunnel(running, server.port)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await writer.start_tls(client_tls, server_hostname="127.0.0.1")
             writer.write(get("/", host=f"127.0.0.1:{server.port}"))
             assert await read_response(reader) == OK
@@ -197,7 +197,7 @@ async def test_a_tunnel_with_something_else_than_tls_inside(intercepting):
     guard, server_tls, _ = intercepting
     async with origin(tls=server_tls) as server, plane(guard) as running:
         _, reader, writer = await tunnel(running, server.port)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             writer.write(b"SSH-2.0-client " + PAN.encode() + b"\r\n")
             assert await reader.read() == b""
         writer.close()
@@ -222,7 +222,7 @@ async def test_connect_inside_a_tunnel(intercepting):
     guard, server_tls, client_tls = intercepting
     async with origin(tls=server_tls) as server, plane(guard) as running:
         _, reader, writer = await tunnel(running, server.port)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await writer.start_tls(client_tls, server_hostname="127.0.0.1")
             writer.write(b"CONNECT other.example:443 HTTP/1.1\r\nHost: other.example:443\r\n\r\n")
             assert status_of(await read_response(reader)) == 405

@@ -52,7 +52,7 @@ async def test_a_blocked_answer_keeps_both_connections(tmp_path):
     answers = iter([answer(NUMBER), OK])
     async with lane(tmp_path, lambda _: next(answers)) as running:
         reader, writer = await asyncio.open_connection("127.0.0.1", running.port())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             writer.write(get("/"))
             assert status_of(await read_response(reader)) == 403
             writer.write(get("/"))
@@ -82,7 +82,7 @@ async def test_an_endless_answer_streams_where_the_policy_lets_it(tmp_path):
     endless = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nTransfer-Encoding: chunked\r\n\r\n5\r\ndata:\r\n" % kind
     async with lane(tmp_path, endless, mode="monitor") as running:
         reader, writer = await asyncio.open_connection("127.0.0.1", running.port())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             writer.write(get("/"))
             assert await reader.readexactly(len(endless)) == endless
         writer.close()
@@ -112,7 +112,7 @@ async def test_an_answer_over_the_limit_streams_where_the_policy_lets_it(tmp_pat
     large = answer(body, WHOLE) if form == "length" else close + body
     async with lane(tmp_path, large, limits={"body": 4096}, mode="monitor") as running:
         reader, writer = await asyncio.open_connection("127.0.0.1", running.port())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             writer.write(get("/"))
             assert await reader.readexactly(len(large)) == large
         writer.close()
@@ -152,7 +152,7 @@ async def test_an_upstream_that_answers_before_the_upload_is_over(tmp_path):
     )
     async with plane(guard) as running:
         reader, writer = await asyncio.open_connection("127.0.0.1", running.port())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             writer.write(post("/", b"", WHOLE.decode()).replace(b"Length: 0", b"Length: 1000000") + b"~" * 10_000)
             assert await read_response(reader) == early
         writer.close()

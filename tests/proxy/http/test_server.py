@@ -88,7 +88,7 @@ async def test_slow_header(tmp_path, monkeypatch):
     monkeypatch.setattr(http_server, "HEAD_SECONDS", 0.2)
     async with lane(tmp_path) as running:
         reader, writer = await connect(running)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             writer.write(b"GET / HTTP/1.1\r\n")
             response = await read_response(reader, close=True)
         assert status_of(response) == 408
@@ -99,21 +99,21 @@ async def test_a_connection_that_says_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(http_server, "HEAD_SECONDS", 0.1)
     async with lane(tmp_path) as running:
         reader, writer = await connect(running)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             assert await reader.read() == b""
         writer.close()
 
 
 async def test_the_deadline_is_for_headers_only(tmp_path, monkeypatch):
     """Neither the wait for a slow upstream nor the idle time between two requests ends the connection."""
-    monkeypatch.setattr(http_server, "HEAD_SECONDS", 0.1)
+    monkeypatch.setattr(http_server, "HEAD_SECONDS", 0.4)
     async with lane(tmp_path) as running:
         reader, writer = await connect(running)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             for _ in range(2):
                 writer.write(get("/"))
                 assert await read_response(reader) == OK
-                await asyncio.sleep(0.2)
+                await asyncio.sleep(0.5)
         writer.close()
 
 
@@ -138,7 +138,7 @@ async def test_slow_bodies(tmp_path, head):
     async with lane(tmp_path, limits={"body_seconds": 0.3, "connections": 3}) as running:
         clients = [await connect(running) for _ in range(3)]
         tasks = [asyncio.create_task(trickle(writer, head, 100)) for _, writer in clients]
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             for reader, writer in clients:
                 response = (await read_response(reader, close=True)).rpartition(b"HTTP/1.1 408")
                 assert response[0] in (b"", b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -155,13 +155,13 @@ async def test_slow_bodies(tmp_path, head):
 async def test_the_deadline_is_for_one_body(tmp_path):
     """Slow, but in time; then idle for longer than a body may take; then the same again."""
     head = SLOW["length"].replace(b"100", b"3")
-    async with lane(tmp_path, limits={"body_seconds": 0.4}) as running:
+    async with lane(tmp_path, limits={"body_seconds": 1}) as running:
         reader, writer = await connect(running)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             for _ in range(2):
                 await trickle(writer, head, 3)
                 assert await read_response(reader) == OK
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(1.1)
             (handler,) = running.host.listeners.connections.values()
             assert handler._wakeups == {}
             (layer,) = {handler.layer}
@@ -174,7 +174,7 @@ async def test_what_the_policy_lets_pass_may_take_its_time(tmp_path):
     """A body over the limit, on a lane that reports gaps: it is forwarded as it comes."""
     async with lane(tmp_path, limits={"body_seconds": 0.2, "body": 10}, on_gap="report") as running:
         reader, writer = await connect(running)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             head = SLOW["chunked"].replace(b"\r\n", b"\r\nContent-Type: application/x-protobuf\r\n", 1)
             await trickle(writer, head + b"b\r\n01234567890\r\n", 8)
             writer.write(b"0\r\n\r\n")
@@ -189,7 +189,7 @@ async def test_pipelining(tmp_path):
         tmp_path, lambda request: b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n" + request[5:6]
     ) as running:
         reader, writer = await connect(running)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             writer.write(get("/1") + post("/2", NUMBER) + get("/3"))
             answers = []
             buffer = b""
@@ -213,7 +213,7 @@ async def test_empty_lines_before_a_request(tmp_path):
 async def test_byte_by_byte(tmp_path):
     async with lane(tmp_path) as running:
         reader, writer = await connect(running)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             for byte in post("/a", b"hello", "X-A: 1"):
                 writer.write(bytes([byte]))
                 await writer.drain()
@@ -232,7 +232,7 @@ async def test_http_1_0_client(tmp_path):
 async def test_a_refused_head_request_has_no_body(tmp_path):
     async with lane(tmp_path) as running:
         reader, writer = await connect(running)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             writer.write(get(f"/{PAN}").replace(b"GET", b"HEAD"))
             response = await read_response(reader, head=True)
             assert status_of(response) == 403
@@ -260,7 +260,7 @@ async def test_no_more_is_read_than_may_wait(tmp_path):
     async with lane(tmp_path, lambda _: b"", limits={"header": 8192}) as running:
         _, writer = await connect(running)
         writer.write(get("/first"))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await running.origin.heard.wait()
         (handler,) = running.host.listeners.connections.values()
         server = handler.layer.connections[handler.client]

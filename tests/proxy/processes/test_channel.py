@@ -171,5 +171,5 @@ def test_a_supervisor_that_does_not_read_is_not_buried_in_records(pair):
     reading.start()
     while audit._unsent:  # nothing was torn: every frame can be read
         del audit._unsent[: pair[0].send(audit._unsent)]
-    reading.join(5)
+    reading.join(60)
     assert not reading.is_alive()
