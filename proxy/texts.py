@@ -140,6 +140,7 @@ TEXTS: Mapping[str, Text] = {
         "Every lane listens, and no self-probe has failed.", "すべてのレーンが稼働し、自己診断の失敗はありません。"
     ),
     "page.unwell": Text("Not ready: see the lanes below.", "準備ができていません。下のレーンを確認してください。"),
+    "page.unrecorded": Text("Records cannot be written: {why}", "記録を書き込めません：{why}"),
     "page.as-of": Text("As of {ts} UTC", "{ts} UTC 現在"),
     "page.policy": Text("Policy in force", "適用中のポリシー"),
     "page.mode": Text("Mode", "モード"),

@@ -24,7 +24,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from proxy.admin import Readiness
+from proxy.admin import WRITTEN, Readiness
 from proxy.metrics.sum import Counts
 from proxy.page import views as page_views
 from proxy.page.views import Filter
@@ -114,6 +114,7 @@ class Page:
             request,
             policy=policy,
             ready=readiness.ready,
+            lost="" if readiness.audit == WRITTEN else readiness.audit,
             now=page_views.clock(datetime.now(UTC).isoformat()),
             lanes=page_views.lanes(policy, readiness, counts, lang),
             rows=[page_views.row(record, lang) for record in reversed(fitting[-LISTED:])],

@@ -117,6 +117,13 @@ async def test_the_overview_says_that_something_is_wrong(server, client):
     assert '<b class="bad">the number was not found</b>' in page
 
 
+async def test_the_overview_says_that_records_cannot_be_written(server, client):
+    """Also where nothing is refused for it."""
+    server.readiness = Readiness({"app-logs": LISTENING}, PASSED).recorded("audit file <a>: full", enforces=False)
+    page = await text_of(client, f"{server.url}/")
+    assert '<p class="state bad">\nRecords cannot be written: audit file &lt;a&gt;: full\n' in page
+
+
 @pytest.mark.parametrize(
     ("query", "seqs"),
     [
