@@ -88,7 +88,8 @@ class LaneHttpLayer(HttpLayer):
         """Whether a request or response is under way."""
         return bool(self.streams)
 
-    def _handle_event(self, event: events.Event) -> CommandGenerator[None]:
+    def handle_event(self, event: events.Event) -> CommandGenerator[None]:
+        """Hands it to the layer it is for. Without the host's queue: those wait for answers, not this one."""
         if isinstance(event, events.CommandCompleted):
             yield from self.event_to_child(self.command_sources.pop(event.command), event)
         elif isinstance(event, events.ConnectionEvent):
@@ -257,9 +258,8 @@ class LaneHttpLayer(HttpLayer):
 
     def _flush(self) -> CommandGenerator[None]:
         """Writes what an event has led to, each connection's in one piece."""
-        ends: list[tuple[Connection, Layer | None]] = [(self.context.client, self.connections[self.context.client])]
-        ends += [(upstream, client.end) for upstream, client in self._upstreams.items()]
-        for connection, end in ends:
+        upstreams = ((upstream, client.end) for upstream, client in self._upstreams.items())
+        for connection, end in [(self.context.client, self._two), *upstreams]:
             if isinstance(end, LaneTwo) and end.h2_conn.unsent:
                 yield from self.event_to_child(self.connections[connection], Credit(()))
 
@@ -314,7 +314,7 @@ class LaneHttpClient(Layer):
             return
         two = self.two and (server.alpn == HTTP2 or not server.tls)
         self.end = LaneClientTwo(self.context, self.seat) if two else LaneClient(self.context, self.seat)
-        self._handle_event = self.end.handle_event  # type: ignore[method-assign]
+        self.handle_event = self._handle_event = self.end.handle_event  # type: ignore[method-assign]
         yield from self.end.handle_event(event)
         if not two:
             yield RegisterHttpConnection(server, None)

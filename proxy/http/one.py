@@ -88,6 +88,10 @@ class Careful(Http1Connection):
         self.deadline = Deadline()
         self._held = b""
 
+    def handle_event(self, event: events.Event) -> CommandGenerator[None]:
+        """Takes it at once, without the host's queue: nothing here waits for an answer."""
+        return self._handle_event(event)
+
     def _handle_event(self, event: events.Event) -> CommandGenerator[None]:
         if isinstance(event, HttpEvent):
             yield from self.send(event)
