@@ -28,6 +28,7 @@ from proxy.guard import Guard
 from proxy.host import Host, StartError
 from proxy.http.tls import TlsFileError
 from proxy.keyfile import KeyFileError, read_key, regular
+from proxy.memory import leave_no_core, return_large_blocks
 from proxy.metrics.meter import PrometheusMeter
 from proxy.metrics.sum import Counts, counted
 from proxy.notify import READY, STOPPING, notify
@@ -40,7 +41,6 @@ from proxy.records.audit import AuditError, JsonLinesAudit
 from proxy.records.coverage import Coverage
 from proxy.records.outage import watch
 from proxy.terminal import BAD_INPUT, FAULT, NO_START, OK
-from proxy.threads import return_large_blocks
 from proxy.watch import due
 
 GRACE_SECONDS = 10.0
@@ -77,6 +77,7 @@ def main(policy_path: Path, workers: int = 1, grace: float = GRACE_SECONDS) -> i
     """Serves the policy until SIGTERM or SIGINT; with more than one worker, as their supervisor. Returns the code."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("presidio-analyzer").setLevel(logging.WARNING)  # names each of its recognizers at start
+    leave_no_core()
     return_large_blocks()
     try:
         sidecar = build(policy_path)

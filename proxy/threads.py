@@ -13,7 +13,6 @@ of a heavy job, but no place of the others.
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import queue
 import threading
 from collections import Counter, deque
@@ -28,10 +27,6 @@ YOUNG = 2
 HEAVY = 2
 YOUNG_SECONDS = 0.1
 """How long a job is young: almost all end sooner."""
-
-MIB = 1024 * 1024
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""glibc's malloc.h."""
 
 
 class Overloaded(Exception):
@@ -177,14 +172,3 @@ def _settle(done: asyncio.Future[Any], result: Any, error: BaseException | None)
     else:
         # A future cannot carry StopIteration, and SystemExit in one would end the event loop.
         done.set_exception(RuntimeError(f"{type(error).__name__} in a thread"))
-
-
-def return_large_blocks() -> None:
-    """Makes glibc hand a freed block of 1 MiB or more back to the system at once, for the rest of the process.
-
-    By default it begins to keep them, per thread, with the first that is freed (mallopt(3), M_MMAP_THRESHOLD).
-    """
-    with suppress(OSError, AttributeError):  # another C library
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(M_MMAP_THRESHOLD, MIB)
-        mallopt(M_TRIM_THRESHOLD, 4 * MIB)

@@ -11,6 +11,7 @@ from proxy.bypass import sockets
 from proxy.doctor.rows import Row, Subject
 from proxy.doctor.sidecar import Sidecar, reached
 from proxy.doctor.wire import Wire
+from proxy.memory import NO_CORE
 from proxy.policy import Policy
 from proxy.policy.values import Address
 
@@ -150,7 +151,7 @@ def _core_dumps(owner: Owner, proc: Path) -> Iterator[Row]:
         pattern = (proc / CORE_PATTERN).read_text().strip()
     except OSError:
         pattern = ""
-    allowed = any(one.limits.get("Max core file size", -1) != 0 for one in owner.processes)
+    allowed = any(not 0 <= one.limits.get("Max core file size", -1) <= NO_CORE for one in owner.processes)
     if allowed:
         where = f"to {pattern[1:].split()[0]}" if pattern.startswith("|") else f'as "{pattern}"'
         seen = f"a crash writes memory {where}, and what was under inspection is in it"

@@ -4,6 +4,7 @@ import gc
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import threading
@@ -11,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -72,12 +74,17 @@ def wait_for(holds):
         time.sleep(0.02)
 
 
+def limits_of(pid):
+    return Path(f"/proc/{pid}/limits").read_text()
+
+
 def test_the_life_of_a_sidecar(start_sidecar, server):
     """Start, readiness, a refusal, a reload that is refused, one that is taken, and an end that loses nothing."""
     card = b'{"n": "5555555555554444"}'
     lane = {"name": "logs", "upstream": f"http://127.0.0.1:{server.server_port}", "role": "logging"}
     sidecar = start_sidecar([lane], program=WHOLE)
     assert json.loads(sidecar.admin("/readyz"))["lanes"] == {"logs": "listening"}
+    assert re.search(r"^Max core file size +[01] +[01] ", limits_of(sidecar.process.pid), re.MULTILINE)
     assert send(sidecar) == (200, b"ok")
     assert send(sidecar, body=card)[0] == 403
 

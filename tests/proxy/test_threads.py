@@ -8,7 +8,7 @@ import weakref
 import pytest
 
 from proxy import threads as module
-from proxy.threads import Overloaded, Threads, return_large_blocks
+from proxy.threads import Overloaded, Threads
 
 
 class Message:
@@ -229,18 +229,6 @@ async def test_what_waits_and_is_given_up_is_not_kept(threads, over, monkeypatch
     assert gone() is None
     over.set()
     await first
-
-
-@pytest.mark.parametrize("library", [None, object(), OSError()])
-def test_freed_blocks_go_back_to_the_system_where_the_c_library_can(library, monkeypatch):
-    def load(_):
-        if isinstance(library, OSError):
-            raise library
-        return library
-
-    if library is not None:
-        monkeypatch.setattr(module.ctypes, "CDLL", load)
-    return_large_blocks()
 
 
 async def test_threads_that_cannot_be_started_take_no_place(threads, monkeypatch):

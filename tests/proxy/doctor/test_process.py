@@ -106,7 +106,13 @@ def test_privileges(rules, proc, owner, state, seen):
     [
         ("core", 0, "ok", "off"),
         ("core.%p", -1, "warning", 'a crash writes memory as "core.%p", and what was under inspection is in it'),
-        ("|/lib/systemd/systemd-coredump %P", 1, "warning", "a crash writes memory to /lib/systemd/systemd-coredump"),
+        ("|/lib/systemd/systemd-coredump %P", 1, "ok", "off"),
+        (
+            "|/lib/systemd/systemd-coredump %P",
+            4096,
+            "warning",
+            "a crash writes memory to /lib/systemd/systemd-coredump",
+        ),
     ],
 )
 def test_core_dumps(rules, proc, pattern, limit, state, seen):
