@@ -19,7 +19,7 @@ import pytest
 from tests.sidecar import ROOT
 
 PACKAGES = {"ip": "iproute2", "iptables": "iptables", "ip6tables": "iptables", "setpriv": "util-linux"}
-SECONDS = 30.0
+SECONDS = 60.0
 
 
 def need(*commands: str) -> None:

@@ -55,7 +55,7 @@ def looked_at(sidecar: Sidecar) -> float:
 
 def wait_for_looks(sidecar: Sidecar, number: int) -> None:
     for _ in range(number):
-        last, ends = looked_at(sidecar), time.monotonic() + 20
+        last, ends = looked_at(sidecar), time.monotonic() + 60
         while looked_at(sidecar) <= last:
             if time.monotonic() > ends:
                 raise RuntimeError(f"nobody looks:\n{sidecar.output().decode()}")

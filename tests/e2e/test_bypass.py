@@ -30,7 +30,7 @@ def scene(base: Path, *clients: str, workers: int = 1) -> dict:
         capture_output=True,
         text=True,
         check=False,
-        timeout=90,
+        timeout=280,
     )
     assert run.returncode == 0, run.stdout + run.stderr
     return json.loads(run.stdout.splitlines()[-1])

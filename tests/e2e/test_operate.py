@@ -41,7 +41,7 @@ for name in sys.argv[1:]:
     case, _, prepare = name.partition(":")
     read, write = os.pipe()
     if not (pid := os.fork()):
-        signal.alarm(30)  # for one that starts after all
+        signal.alarm(100)  # for one that starts after all
         os.chdir(case)
         os.dup2(write, 1)
         os.dup2(write, 2)
@@ -171,7 +171,7 @@ def outcomes(tmp_path_factory):
             cwd=ROOT,
             env=environment,
             stdout=subprocess.PIPE,
-            timeout=120,
+            timeout=280,
             check=True,
             text=True,
         )

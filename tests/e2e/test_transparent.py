@@ -54,7 +54,7 @@ def until(look: Callable[[], object]) -> None:
     """Returns once ``look`` says so."""
     began = time.monotonic()
     while not look():
-        assert time.monotonic() - began < 15, "it did not come to be"
+        assert time.monotonic() - began < 60, "it did not come to be"
         time.sleep(0.02)
 
 

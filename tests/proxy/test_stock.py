@@ -199,7 +199,7 @@ async def test_in_a_real_mitmdump(mitmdump):
     """The whole thing: the file given to ``-s``, the policy by option, a real origin behind it."""
     async with origin(OK) as server:
         port, process, log = mitmdump(server.url)
-        await until(lambda: process.poll() is not None or _answers(port), 40)
+        await until(lambda: process.poll() is not None or _answers(port), 120)
         assert process.poll() is None, log.read_text()
         assert status_of(await exchange(port, get("/x"), seconds=40)) == 200
         refused = await exchange(port, post("/log", b'{"card": "%s"}' % NUMBER))

@@ -46,7 +46,7 @@ def need(*commands: str) -> None:
 def run(*command: str | Path, **how: Any) -> subprocess.CompletedProcess[str]:
     """The finished command, whatever its exit code."""
     return subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, check=False, timeout=100, **how
+        [str(part) for part in command], capture_output=True, text=True, check=False, timeout=280, **how
     )
 
 

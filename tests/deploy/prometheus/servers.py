@@ -27,7 +27,7 @@ PACKAGES = {
 }
 PLACE = ROOT / "deploy" / "prometheus"
 FAST = "200ms"
-WAIT_SECONDS = 25.0
+WAIT_SECONDS = 60.0
 
 
 def need(command: str) -> str:

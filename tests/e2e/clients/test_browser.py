@@ -24,7 +24,7 @@ def test_checkout(stage, tmp_path):
     # Virtual time stands still while a request is under way, so a slow machine changes nothing.
     command = [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path}", "--virtual-time-budget=20000", "--dump-dom", url]
     home = os.environ | {"HOME": str(tmp_path)}
-    run = subprocess.run(command, env=home, capture_output=True, check=False, timeout=100)
+    run = subprocess.run(command, env=home, capture_output=True, check=False, timeout=280)
     found = re.search(r'<pre id="seen">(.+?)</pre>', run.stdout.decode(), re.DOTALL)
     assert found, "the page did not come to its end"
     seen = json.loads(html.unescape(found[1]))

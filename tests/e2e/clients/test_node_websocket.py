@@ -30,7 +30,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with undici from the registry in it."""
     base = tmp_path_factory.mktemp("node")
     options = ("--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts", "--silent")
-    subprocess.run(["npm", "install", *options, "undici@^6"], cwd=base, check=True, timeout=100)
+    subprocess.run(["npm", "install", *options, "undici@^6"], cwd=base, check=True, timeout=280)
     return base
 
 

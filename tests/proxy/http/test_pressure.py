@@ -157,6 +157,6 @@ async def test_an_http1_upstream_is_read_no_faster_than_an_http2_client_reads(tm
         asking.h2.increment_flow_control_window(2**24)
         asking.h2.increment_flow_control_window(2**24, 1)
         asking.flush()
-        await asking.until(lambda: found.over, 30)
+        await asking.until(lambda: found.over, 120)
         assert found.body == body
         assert handler.seat.full == set()

@@ -187,7 +187,7 @@ async def test_a_client_that_takes_nothing_is_bounded(tmp_path):
         asking.h2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 2**24})
         asking.h2.increment_flow_control_window(2**30)
         asking.flush()
-        await asking.until(lambda: all(stream.over for stream in asking.streams.values()), 20)
+        await asking.until(lambda: all(stream.over for stream in asking.streams.values()))
         assert {len(stream.body) for stream in asking.streams.values()} == {size}
         assert running.meter.named("internal_error") == []
 

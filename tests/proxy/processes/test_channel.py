@@ -52,7 +52,7 @@ async def echo(question):
 async def test_answers_come_in_the_order_of_the_questions(pair):
     async with answered(pair[1], echo), asking(pair[0]) as asker:
         questions = ["a", {"b": [1, None]}, "x" * 300_000]
-        assert await asyncio.gather(*(asker.ask(question, 5) for question in questions)) == [
+        assert await asyncio.gather(*(asker.ask(question, 60) for question in questions)) == [
             {"asked": question} for question in questions
         ]
 
@@ -68,15 +68,15 @@ async def test_an_answer_that_comes_late_is_not_taken_for_the_next(pair):
         with pytest.raises(TimeoutError):
             await asker.ask("first", 0.01)
         gate.set()
-        assert await asker.ask("second", 5) == "second"
+        assert await asker.ask("second", 60) == "second"
 
 
 async def test_whoever_asks_is_told_that_the_other_is_gone(pair):
     async with asking(pair[0]) as asker:
-        asked = asyncio.create_task(asker.ask("anything", 5))
+        asked = asyncio.create_task(asker.ask("anything", 60))
         await asyncio.sleep(0)
         pair[1].close()
-        for waiting in (asked, asker.ask("more", 5)):
+        for waiting in (asked, asker.ask("more", 60)):
             with pytest.raises(Gone):
                 await waiting
 

@@ -90,7 +90,7 @@ def value(sidecar, name: str) -> float:
 
 def reaches(sidecar, name: str, wanted: float) -> None:
     """Returns once a metric has a value."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while value(sidecar, name) != wanted:
         assert time.monotonic() < end
         time.sleep(0.05)

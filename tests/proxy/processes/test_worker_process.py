@@ -49,7 +49,7 @@ async def worker(sidecar, keep):
     keeping.start()
     asker = await Asker.on(control)
     try:
-        await asker.ask("state", 10)
+        await asker.ask("state", 60)
         yield asker
     finally:
         signal.raise_signal(signal.SIGTERM)
@@ -81,13 +81,13 @@ async def test_it_serves_counts_and_hands_over_its_records(sidecar):
         parts = sidecar({**LANE, "upstream": server.url})
         port = parts.guard.policy.lanes[0].listen.port
         async with worker(parts, keep) as asker:
-            state = await asker.ask("state", 5)
+            state = await asker.ask("state", 60)
             assert (state["lanes"], state["self_check"]) == ({"logs": LISTENING}, PASSED)
             assert await exchange(port, post("/log", b"{}")) == OK
             response = await exchange(port, CARD)
             assert status_of(response) == 403
             assert b"an-id" in response
-            rows = (await asker.ask("metrics", 5))["sekisho_messages"]
+            rows = (await asker.ask("metrics", 60))["sekisho_messages"]
             assert sorted((row[1]["verdict"], row[2]) for row in rows if row[0] == "sekisho_messages_total") == [
                 ("allow", 1),
                 ("allow", 1),
@@ -113,9 +113,9 @@ async def test_it_puts_in_force_the_policy_that_it_is_told_and_no_other(sidecar)
             question = told(parts.path)
             parts.path.write_text("{}")  # what the file has become since then is not asked for
             assert status_of(await exchange(port, CARD)) == 403
-            assert await asker.ask(question, 5) == ""
+            assert await asker.ask(question, 60) == ""
             assert await exchange(port, CARD) == OK
-            assert "sekisho.yaml" in await asker.ask(told(parts.path), 5)
+            assert "sekisho.yaml" in await asker.ask(told(parts.path), 60)
     assert kinds == ["retention", "policy", "retention", "last-word"]
 
 
@@ -137,10 +137,10 @@ async def test_a_file_that_is_being_replaced_does_not_end_it(sidecar, tmp_path):
         pair(tmp_path, "server", subject="rotated")
         whole = key.read_bytes()
         key.write_bytes(b"")
-        assert await asker.ask(question, 5) == ""
+        assert await asker.ask(question, 60) == ""
         assert await seen(port) == "server"
         key.write_bytes(whole)
-        assert await asker.ask(question, 5) == ""
+        assert await asker.ask(question, 60) == ""
         assert await seen(port) == "rotated"
         key.write_bytes(b"")
         parts.path.write_text(json.dumps(json.loads(parts.path.read_text()) | {"mode": "monitor"}))
@@ -158,7 +158,7 @@ async def test_a_policy_that_is_not_on_record_is_not_put_in_force(sidecar):
         async with worker(parts, keep) as asker:
             document = json.loads(parts.path.read_text())
             parts.path.write_text(json.dumps(document | {"mode": "monitor"}))
-            assert await asker.ask(told(parts.path), 5) == "this policy is not in force"
+            assert await asker.ask(told(parts.path), 60) == "this policy is not in force"
             assert status_of(await exchange(parts.guard.policy.lanes[0].listen.port, CARD)) == 503
 
 
@@ -182,10 +182,10 @@ async def test_one_that_drains_ends_at_once_when_it_is_hurried(sidecar):
             await begun.wait()
             for _ in range(2):
                 signal.raise_signal(signal.SIGTERM)
-                while (await asker.ask("state", 5))["lanes"] == {"logs": LISTENING}:
+                while (await asker.ask("state", 60))["lanes"] == {"logs": LISTENING}:
                     pass
             reading = asyncio.create_task(reader.read())
-            assert (await asker.ask("state", 5))["lanes"] == {"logs": "not listening"}
+            assert (await asker.ask("state", 60))["lanes"] == {"logs": "not listening"}
             assert not reading.done()
             signal.raise_signal(module.HURRY)
             assert await reading == b""
