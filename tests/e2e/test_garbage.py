@@ -55,7 +55,7 @@ def garbled(dice, data):
 
 @pytest.fixture(autouse=True)
 def _short_deadlines(monkeypatch):
-    monkeypatch.setattr(http_server, "HEAD_SECONDS", 0.2)
+    monkeypatch.setattr(http_server, "HEAD_SECONDS", 0.5)
     monkeypatch.setattr(http_server, "LINGER_SECONDS", 0.1)
 
 
@@ -76,7 +76,7 @@ async def talk(port, data):
 async def test_garbled_requests(tmp_path, seed):
     dice = random.Random(seed)
     async with lane(tmp_path) as running:
-        running.host.snapshot.tcp_timeout = 0.4  # ends requests that say they are longer than they are
+        running.host.snapshot.tcp_timeout = 0.8  # ends requests that say they are longer than they are
         for _ in range(3):
             sent = [garbled(dice, dice.choice(REQUESTS)) + garbled(dice, dice.choice(REQUESTS)) for _ in range(60)]
             statuses = await asyncio.gather(*[talk(running.port(), data) for data in sent])
