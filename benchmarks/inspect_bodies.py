@@ -126,6 +126,8 @@ def beside(inspector: Inspector) -> list[Figure]:
     theirs = seconds(lambda: presidio.analyze(text, ["CREDIT_CARD"]), 2)
     scan = seconds(lambda: database.scan(batch, match_event_handler=lambda *_: None))
     ratio = seconds(lambda: inspector.inspect(leaking)) / seconds(lambda: inspector.inspect(clean))
+    dense = lines(MB // 8, every=1)
+    finding = seconds(lambda: inspector.inspect(dense), 2) / (dense.count(b"\n") + 1)
     digits = clocks()
     busy = seconds(lambda: inspector.inspect(digits, "application/json"))
     slow = seconds(lambda: presidio.analyze(digits.decode(), ["CREDIT_CARD"]), 2)
@@ -142,6 +144,7 @@ def beside(inspector: Inspector) -> list[Figure]:
         Figure("a 1 KB body", tiny * 1e6, "us", "<= 15"),
         Figure("a number in every hundredth line, beside none", ratio, "x", "<= 3"),
         Figure("  in every hundredth object of one document", within, "x", "<= 3"),
+        Figure("a number in every line, each", finding * 1e3, "ms", "<= 1"),
     ]
 
 

@@ -8,6 +8,7 @@ seen only in test environments are marked so. Where ranges overlap, the longer p
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from detectors.luhn import luhn
 
@@ -109,7 +110,13 @@ def beginning(digits: bytes) -> tuple[Issuer, ...]:
 
 def issuers(digits: bytes) -> tuple[Issuer, ...]:
     """The rows whose prefix and length fit ASCII ``digits``, most specific first. The check digit is not looked at."""
-    return tuple(row for row in beginning(digits) if len(digits) in row.lengths)
+    return _fitting(digits[: _LONGEST_FIRST[0]], len(digits))
+
+
+@lru_cache(4096)
+def _fitting(start: bytes, length: int) -> tuple[Issuer, ...]:
+    """Likewise, of numbers that begin with ``start``: no more of one is remembered than its issuer's prefix."""
+    return tuple(row for row in beginning(start) if length in row.lengths)
 
 
 def issuer(digits: bytes) -> Issuer | None:

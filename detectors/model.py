@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 Confidence = Literal["high", "low"]
 
@@ -226,6 +226,27 @@ class Places(Protocol):
         """The elements of the array at ``place`` that one of them is in, unless all are."""
 
 
+class Plain(NamedTuple):
+    """A value that stands in its view byte by byte."""
+
+    start: int
+    end: int
+    path: str
+    """As in ``Peel``; likewise the others."""
+    key: str
+    number: bool = False
+
+
+class Sift(Protocol):
+    """Tells of many values of a view at once what would be told of each by a look of its own."""
+
+    def worth(self, values: Sequence[Plain]) -> Sequence[bool]:
+        """Whether there may be anything in each of them."""
+
+    def knows(self, start: int, end: int) -> bool:
+        """Whether the name that stands there is one of which ``worth`` has said no before."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ask:
     """What the inspector wants of a decoder."""
@@ -248,6 +269,8 @@ class Ask:
     """Whether a value by this name is wanted; ``None``: any is. A decoder that does not look gives more."""
     beside: Places | None = None
     """Where values are wanted, if ``named``; ``None``: anywhere. A decoder that does not look gives more."""
+    sift: Sift | None = None
+    """Who tells which values are worth a view of their own. A decoder that does not ask gives more."""
 
 
 Decoder = Callable[[bytes, Ask], Iterator[Peel | Gap]]

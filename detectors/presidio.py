@@ -214,8 +214,9 @@ class Presidio:
     def ours(self, text: str) -> list[Recognized]:
         """What our recognizers find in ``text``."""
         found = {recognizer.name: recognizer.look(text) for recognizer in self._recognizers}
-        if not any(found.values()):
-            return []
+        things = [thing for one in found.values() for thing in one]
+        if len(things) < 2:  # nothing for the engine to settle
+            return things
         results = self._ours.analyze(text, _LANGUAGE, entities=self._our_entities, nlp_artifacts=_Looked(found))
         return [result.recognition_metadata["found"] for result in results]
 

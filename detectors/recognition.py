@@ -3,7 +3,6 @@ as spans of bytes."""
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,6 +19,7 @@ _WHOLE = 2048
 """Views up to this many bytes are read whole; longer ones in windows around the hits."""
 _BEFORE, _AFTER = 192, 128
 _PIECE, _OVERLAP = 4096, 256
+_NO_DIGITS = bytes(set(range(256)).difference(b"0123456789"))
 
 
 class Neighbourhood:
@@ -57,7 +57,7 @@ class Recognition:
     def fingerprint(self, digits: bytes) -> str:
         """HMAC-SHA-256 under the deployment's key, hexadecimal. A bare hash of a card number is a leak: there are few
         enough of them to try all (PCI DSS 4.0.1, 3.5.1.1)."""
-        return hmac.new(self._key, digits, hashlib.sha256).hexdigest()
+        return hmac.digest(self._key, digits, "sha256").hex()
 
     def look(self, view: View, label: bytes, hits: Sequence[int], budget: Budget) -> Iterator[Finding]:
         """What our recognizers find around ``hits`` (byte offsets in ``view``). ``label`` is read before the view."""
@@ -124,7 +124,8 @@ class Recognition:
             yield self._finding(view, item, start, end)
 
     def _finding(self, view: View, item: Recognized, start: int, end: int) -> Finding:
-        digits = bytes(byte for byte in view.data[start:end] if 48 <= byte <= 57)
+        digits = view.data[start:end].translate(None, _NO_DIGITS)
+        low, high = view.to_root(start, end)
         secret = item.entity in SENSITIVE_AUTHENTICATION_DATA
         told = item.entity == PAN or item.entity not in OUR_ENTITIES
         doubts = view.doubts
@@ -137,8 +138,8 @@ class Recognition:
             fingerprint=self.fingerprint(digits or view.data[start:end]) if told and not secret else "",
             path=view.path,
             trail=view.trail,
-            start=view.to_root(start, end)[0],
-            end=view.to_root(start, end)[1],
+            start=low,
+            end=high,
             why=(*item.why, *doubts),
             leaf=view,
             leaf_start=start,

@@ -8,9 +8,11 @@ encoding, backslash and HTML references, full-width forms, UTF-16 and base64 at 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 
 import hyperscan
 
@@ -18,6 +20,9 @@ from detectors.compiled import CASELESS, MAX_HITS, Compiled
 from detectors.first_look import Row, first_look
 from detectors.patterns import PATTERNS, RECOGNIZE, Pattern
 
+BETWEEN = b"\n|"
+"""Stands between texts that are read in one pass: wherever a row asks for the beginning or the end of a text, its last
+or its first byte will do as well."""
 _WORTH = 4096
 """Bytes from which on a first look pays: first at so many of them, for what ends a pass early does not keep it from
 searching all of the data for words."""
@@ -99,6 +104,14 @@ class Sieve:
         groups = bare.intersection(end for pattern, end in found if pattern in self._groups)
         complete = len(found) < MAX_HITS
         return Hits({kind: sorted(set(ends)) for kind, ends in by_kind.items()}, bare - groups, groups, complete)
+
+    def pointed(self, texts: Sequence[bytes]) -> Container[int]:
+        """Which of ``texts`` the pass points at, or might: one pass over all of them."""
+        ends = list(accumulate(len(text) + len(BETWEEN) for text in texts))
+        found = self._patterns.run(BETWEEN + BETWEEN.join(texts) + BETWEEN)
+        if len(found) >= MAX_HITS:
+            return range(len(texts))
+        return {bisect_left(ends, end - len(BETWEEN)) for _, end in found}
 
 
 @lru_cache(maxsize=2)

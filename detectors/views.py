@@ -67,9 +67,13 @@ def within(leaf: View, view: View) -> bool:
 
 def is_plain(view: View) -> bool:
     """Whether the view is a short value of which the sieve sees everything: nothing to open, and no charset to tell."""
-    data = view.data
-    if view.content_type or view.peel is None or view.peel.codec or len(data) > _SHORT:
+    if view.content_type or view.peel is None or view.peel.codec:
         return False
-    return not (
+    return is_bland(view.data)
+
+
+def is_bland(data: bytes) -> bool:
+    """Whether ``data`` as a value is short, with nothing to open and no charset to tell."""
+    return len(data) <= _SHORT and not (
         data.translate(None, _PRINTABLE) or b"%PDF" in data or b"encoding" in data or compressed.announced(data)
     )

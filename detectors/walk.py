@@ -38,6 +38,7 @@ from detectors.model import Ask, Decoder, Finding, Gap, Limits, OutOfTime, Peel,
 from detectors.patterns import RECOGNIZE
 from detectors.recognition import Neighbourhood, Recognition
 from detectors.sieve import Hits, Prefilter, Sieve, escaped_too
+from detectors.sifting import Together
 from detectors.structures import in_pieces, structures_of
 from detectors.transforms import TRANSFORMS
 from detectors.views import ancestors, child_of, is_plain, label_of, path_in, span_in, within
@@ -254,11 +255,16 @@ class Walk:
             told = known[1] if known else prospects(view.data, label, hits, self._purse)
         unasked = "markup" if view.data[:64].lstrip().startswith(b"<") else ""  # tags between digits are no values
         wanted = sorted({end for kind, ends in by_kind.items() if kind != unasked for end in ends} | set(team or ()))
-        ask = replace(
-            self._ask(view, wanted),
-            digits=told.digits,
-            hopeless=tuple(sorted(told.hopeless)),
+        together = Together(view, self._sieve, self._team, self._purse)
+        ask = Ask(
+            view.content_type,
+            tuple(wanted),
+            self._purse,
+            view.key,
+            told.digits,
+            tuple(sorted(told.hopeless)),
             nameless=told.nameless,
+            sift=together if ancestors(view) < _NESTED else None,
         )
         before = len(self.findings)
         structures = list(structures_of(view, by_kind)) if structured and (wanted or team is not None) else []
@@ -269,7 +275,7 @@ class Walk:
             spans = list(self._children(view, structure(view.data, ask)))
             claimed += spans if structure is not lines.peel else ()  # text still, and read as such with what is around
             self._beside(view, structure, before, wanted if structure is lines.peel else None)
-        taken = Cover(claimed)
+        taken = Cover(chain(claimed, together.passed))
         references = "html" in by_kind and b"&#" in view.data
         across = {"markup", "html"} if references else {"markup"}  # what a structure takes for its own marks
         free = {kind: [end for end in ends if kind in across or end not in taken] for kind, ends in by_kind.items()}

@@ -22,7 +22,7 @@ from detectors.decoders.naming import name_of, segment
 from detectors.decoders.offsets import side_by_side
 from detectors.decoders.pairing import is_card_field
 from detectors.decoders.weaver import near, weave
-from detectors.model import Ask, Gap, Peel
+from detectors.model import Ask, Gap, Peel, Wrap
 
 MOST = 1024
 """Columns of one table."""
@@ -141,8 +141,8 @@ def _value(data: bytes, span: Span, path: str, name: str, ask: Ask) -> Iterator[
     elif span[1] - span[0] > 2:
         span = span[0] + 1, span[1] - 1
         woven = weave(data, ESCAPES, unescape, escape, ask, span) if data.find(b"\\", *span) >= 0 else None
-        codec, child = ("json-escape", woven) if woven else ("", (data[slice(*span)], side_by_side(*span, escape)))
-        yield Peel(codec, *child, path, name)
+        child: tuple[bytes, Wrap] = woven or (data[slice(*span)], side_by_side(*span, escape))
+        yield Peel("json-escape" if woven else "", *child, path, name)
 
 
 class _Table:

@@ -62,15 +62,52 @@ class _Level:
     """Values whose name may follow."""
 
 
+class Names:
+    """Short names without escapes, decoded: those of one document come again in the next."""
+
+    def __init__(self) -> None:
+        self._texts: dict[bytes, str] = {}
+        self._steps: dict[str, str] = {}
+
+    def text(self, raw: bytes) -> str:
+        """The name."""
+        text = self._texts.get(raw)
+        if text is None:
+            text = name_of(raw)
+            if len(self._texts) < _REMEMBERED:
+                self._texts[raw] = text
+        return text
+
+    def step(self, name: str) -> str:
+        """The name as a step of a path."""
+        step = self._steps.get(name)
+        if step is None:
+            step = _step(name)
+            if len(self._steps) < _REMEMBERED:
+                self._steps[name] = step
+        return step
+
+
+def _step(name: str) -> str:
+    shown = segment(name)
+    if _PLAIN_NAME.fullmatch(shown):
+        return f".{shown}"
+    quoted = shown.replace("\\", "\\\\").replace("'", "\\'")
+    return f"['{quoted}']"
+
+
 class Nest:
     """The open levels of one document."""
 
-    def __init__(self, data: bytes, document: str) -> None:
+    def __init__(self, data: bytes, document: str, names: Names) -> None:
+        self._names = names
         self._data = data
         self._document = document
         self._count = 0
         self._levels: list[_Level] = []
         self._read: dict[Span, str] = {}
+        self._outer: str | None = None
+        """The path to the innermost level, once it has been asked for."""
         self.after_key = False
         """Whether the last token was a name."""
 
@@ -94,6 +131,7 @@ class Nest:
 
     def open(self, *, array: bool) -> None:
         self.value()
+        self._outer = None
         if not self._levels:
             self._levels.append(_Level(-1 if array else OBJECT, _NONE, _NONE))
             return
@@ -105,6 +143,7 @@ class Nest:
 
     def close(self) -> Iterator[Peel]:
         """Ends the innermost level; gives the values whose name did not come."""
+        self._outer = None
         if self._levels:
             level = self._levels.pop()
             if level.silent and self._levels:
@@ -209,12 +248,19 @@ class Nest:
 
     def path(self, ask: Ask) -> str:
         depth = len(self._levels)
+        if 0 < depth <= LEVELS:
+            if self._outer is None:
+                self._outer = f"{self._place()}${''.join(self._step(level, ask) for level in self._levels[:-1])}"
+            return self._outer + self._step(self._levels[-1], ask)
         shown = [*range(min(depth, _HALF)), *range(max(_HALF, depth - _HALF), depth)]
         steps = [self._step(self._levels[level], ask) for level in shown]
         if depth > LEVELS:
             steps.insert(_HALF, ".")
-        document = self._document or (f"[{self._count}]." if self._count else "")
-        return f"{document}${''.join(steps)}"
+        return f"{self._place()}${''.join(steps)}"
+
+    def _place(self) -> str:
+        """The document, where it is not the only one."""
+        return self._document or (f"[{self._count}]." if self._count else "")
 
     def around(self, ask: Ask) -> str:
         """The path of the innermost array."""
@@ -234,15 +280,12 @@ class Nest:
         if level.index != OBJECT:
             return f"[{max(level.index, 0)}]"
         name = self._text(level.key, ask)
-        if len(name) < _SHORT_NAME and name.isascii() and name.replace("_", "a").isalpha():
-            return f".{name}"
-        shown = segment(name)
-        if _PLAIN_NAME.fullmatch(shown):
-            return f".{shown}"
-        quoted = shown.replace("\\", "\\\\").replace("'", "\\'")
-        return f"['{quoted}']"
+        return self._names.step(name) if len(name) < _SHORT_NAME else _step(name)
 
     def _text(self, span: Span, ask: Ask) -> str:
+        raw = self._data[span[0] : min(span[1], span[0] + _SHORT_NAME)]
+        if span[1] - span[0] < _SHORT_NAME and b"\\" not in raw:
+            return self._names.text(raw)
         text = self._read.get(span)
         if text is None:
             start, end = span[0], min(span[1], span[0] + LONGEST)

@@ -14,6 +14,8 @@ from collections.abc import Callable, Container, Sequence
 from typing import Protocol
 
 from detectors.decoders.json_nest import LEVELS, OBJECT, Nest
+from detectors.decoders.naming import name_of
+from detectors.decoders.pairing import NAMING, SAYS_NOTHING
 from detectors.decoders.weaver import NEAR
 from detectors.model import Ask, Places
 
@@ -27,15 +29,17 @@ _WORTH = 256
 """Bytes that have to be won, or to be read after an attempt that won nothing, before the next is made."""
 _LARGE = 1024
 """Bytes of a document in which it is worth the while."""
+_REMEMBERED = 256
+"""Names of which it is known whether they are wanted."""
 NAMES = 128
 """Bytes behind a text in which the value may stand that it names."""
 
 
-def _container(levels: int) -> bytes:
+def _container(levels: int, opens: bytes = rb"[\[{]", closes: bytes = rb"[\]}]") -> bytes:
     """An object or array with so many levels in it. Without a slash outside of strings: it may begin a comment."""
-    inner = _STRING if levels == 0 else rb"(?:" + _STRING + rb"|" + _container(levels - 1) + rb")"
+    inner = _STRING if levels == 0 else rb"(?:" + _STRING + rb"|" + _container(levels - 1, opens, closes) + rb")"
     other = rb'[^"\[\]{}/]*+'
-    return rb"[\[{]" + other + rb"(?:" + inner + other + rb")*+[\]}]"
+    return opens + other + rb"(?:" + inner + other + rb")*+" + closes
 
 
 _WHOLE = _container(_DEEP)
@@ -44,6 +48,11 @@ _COMMA = re.compile(rb"\s*+,?+")
 _MEMBERS = re.compile(rb"(?:\s*+(" + _STRING + rb")\s*+:\s*+" + _VALUE + rb"\s*+,)*+", re.DOTALL)
 _ELEMENT = re.compile(rb"\s*+" + _VALUE + rb"\s*+,|()", re.DOTALL)
 _CONTAINER = re.compile(_WHOLE, re.DOTALL)
+_OBJECT = re.compile(_container(_DEEP, rb"[{]", rb"[}]"), re.DOTALL)
+"""An object without arrays: each value in it goes by the name before it, unless that says nothing."""
+_STRINGS = re.compile(rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)"(\s*+:)?', re.DOTALL)
+_SMALL = 4096
+"""Bytes of an object whose names are looked through."""
 _CONTAINERS = re.compile(rb"\s*+" + _WHOLE + rb"\s*+,|()", re.DOTALL)
 
 
@@ -63,7 +72,8 @@ def skips(data: bytes, ask: Ask) -> Callable[[int, int], Skip | None]:
     if (ask.named is None and not ask.hits) or (ask.named is not None and places is None):
         return lambda *_: None
     if ask.named is not None and places is not None:
-        return lambda start, end: Beside(data, end, ask, places) if end - start >= _LARGE else None
+        dull: dict[bytes, bool] = {}
+        return lambda start, end: Beside(data, end, ask, places, dull, large=end - start >= _LARGE)
     hopeful = sorted(set(ask.hits).difference(ask.hopeless)) if ask.nameless else ask.hits
     return lambda start, end: Far(data, end, ask.hits, hopeful) if end - start >= _LARGE else None
 
@@ -116,19 +126,26 @@ class Far:
 
 
 class Beside:
-    """Leaves out the containers whose values stand beside no card number."""
+    """Leaves out the containers whose values stand beside no card number, and those in which nothing goes by a name
+    that is wanted."""
 
-    def __init__(self, data: bytes, end: int, ask: Ask, places: Places) -> None:
+    def __init__(
+        self, data: bytes, end: int, ask: Ask, places: Places, dull: dict[bytes, bool], *, large: bool
+    ) -> None:
+        """``dull``: names, as they are spelled, and whether no value by them is wanted; more are added."""
         self._data = data
         self._end = end
         self._ask = ask
         self._places = places
+        self._dull = dull
+        self._large = large
         self._all_below: int | None = None
         self._attempts = _Attempts()
 
     def whole(self, nest: Nest, start: int) -> int:
-        if not self._may(nest):
-            return 0
+        past = self._of_dull_names(nest, start)
+        if past or not self._large or not self._may(nest):
+            return past
         place = nest.place(self._ask)
         if self._places.inside(place):
             self._all_below = nest.depth if self._places.inside(f"{place}[-1]") else None  # a place that nothing has
@@ -140,13 +157,35 @@ class Beside:
         return found.end()
 
     def on(self, nest: Nest, at: int) -> int:
-        if nest.level in (None, OBJECT) or self._attempts.held_back(nest, at) or not self._may(nest):
+        if not self._large or nest.level in (None, OBJECT) or self._attempts.held_back(nest, at) or not self._may(nest):
             return at
         wanted = self._places.elements(nest.around(self._ask))
         past = _elements(_CONTAINERS, self._data, at, self._end, nest, wanted)
         if past == at:
             self._attempts.lost(nest, at)
         return past
+
+    def _of_dull_names(self, nest: Nest, start: int) -> int:
+        """The end of the object that opens at ``start``, if no value in it goes by a wanted name; 0: one may."""
+        if nest.naming or nest.depth >= _SHALLOW:
+            return 0
+        found = _OBJECT.match(self._data, start, min(self._end, start + _SMALL))
+        if found is None:
+            return 0
+        for raw, is_name in _STRINGS.findall(self._data, start, found.end()):
+            if is_name and not self._is_dull(raw):
+                return 0
+        nest.passed_over(1)
+        return found.end()
+
+    def _is_dull(self, raw: bytes) -> bool:
+        dull = self._dull.get(raw)
+        if dull is None:
+            told = raw.lower() in SAYS_NOTHING or raw.lower() in NAMING or b"\\" in raw
+            dull = not told and self._ask.named is not None and not self._ask.named(name_of(raw))
+            if len(self._dull) < _REMEMBERED:
+                self._dull[raw] = dull
+        return dull
 
     def _may(self, nest: Nest) -> bool:
         """Whether anything here may be left out: what names other values may not."""

@@ -14,13 +14,14 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 
-from detectors.decoders.json_nest import ESCAPES, OBJECT, Nest, escape, unescape
+from detectors.decoders.json_nest import ESCAPES, OBJECT, Names, Nest, escape, unescape
 from detectors.decoders.json_skip import NAMES, Skip, skips
 from detectors.decoders.offsets import side_by_side
 from detectors.decoders.weaver import NEAR, near, weave
 from detectors.keys import may_name_card
-from detectors.model import Ask, Gap, Peel
+from detectors.model import Ask, Gap, Peel, Plain, Sift
 
 _TOKEN = re.compile(
     rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)("?)(\s*+(?:/\*[^*]{0,256}+\*/\s*+){0,4}+:)?'
@@ -41,6 +42,10 @@ _EMBEDDED = re.compile(rb"\{\s*+\"")
 _BLANK = re.compile(rb"\s*+\Z")
 _REMEMBERED = 256
 """Names of which it is known whether they are wanted."""
+_TOGETHER = 256
+"""Values of which it is told at once whether they are worth a view."""
+_SHORT = 512
+"""Bytes of the longest of these."""
 _BLANKS = 256
 """Blanks between an array's elements that are looked over, from the element back to its comma."""
 
@@ -56,6 +61,7 @@ class _Wanted:
         self._lines = sorted({*self._near, *self._sure, *self._hopeless})
         self._every = ask.hits
         self._dull: dict[bytes, bool] = {}
+        self.names = Names()
 
     def says_nothing(self, nest: Nest, start: int, end: int, ask: Ask) -> bool:
         """Whether the value here is neither wanted nor of any use to others: true for most, and told at little cost."""
@@ -156,8 +162,8 @@ def _tokens(data: bytes, start: int, end: int, nest: Nest, skip: Skip | None, as
 
 def _values(
     data: bytes, start: int, end: int, document: str, wanted: _Wanted, skip: Skip | None, ask: Ask
-) -> Iterator[Peel]:
-    nest = Nest(data, document)
+) -> Iterator[Peel | Plain]:
+    nest = Nest(data, document, wanted.names)
     for n, token in enumerate(_tokens(data, start, end, nest, skip, ask)):
         if not n & 1023:
             ask.budget.check_time()
@@ -168,14 +174,14 @@ def _values(
             yield from nest.close()
         elif kind == _KEY:
             nest.key(token.span(1))
-            if ask.named is None and wanted.key(*token.span(1)):
-                yield _string(data, token.span(1), nest.path(ask), "", ask)
+            if ask.named is None and wanted.key(*token.span(1)) and not (ask.sift and ask.sift.knows(*token.span(1))):
+                yield _child(data, token.span(1), nest, "", ask)
         else:
             nest.value()
             if wanted.says_nothing(nest, *token.span(), ask):
                 pass
             elif kind in (_STRING, _NUMBER) and _stands_as_value(data, token, nest):
-                yield from (peel for peel in _value(data, token, nest, wanted, ask) if not nest.hold(peel))
+                yield from _value(data, token, nest, wanted, ask)
                 text = token.span(1) if kind == _STRING else None
                 if text is None or near(text[0], text[1] + NAMES, ask.hits):
                     yield from nest.passed(text, ask)
@@ -200,7 +206,7 @@ def _stands_as_value(data: bytes, token: re.Match[bytes], nest: Nest) -> bool:
     return _BEFORE_ELEMENT.search(data, max(0, start - _BLANKS), start) is not None
 
 
-def _value(data: bytes, token: re.Match[bytes], nest: Nest, wanted: _Wanted, ask: Ask) -> Iterator[Peel]:
+def _value(data: bytes, token: re.Match[bytes], nest: Nest, wanted: _Wanted, ask: Ask) -> Iterator[Peel | Plain]:
     number = token.lastindex == _NUMBER
     start, end = token.span(4 if number else 1)
     key_start = nest.key_start
@@ -209,10 +215,37 @@ def _value(data: bytes, token: re.Match[bytes], nest: Nest, wanted: _Wanted, ask
     name = nest.name(ask)
     if ask.named is not None and not nest.unsaid and not ask.named(name):
         return
+    child = _child(data, (start, end), nest, name, ask, number=number)
+    if isinstance(child, Plain) or not nest.hold(child):
+        yield child
+
+
+def _child(
+    data: bytes, span: tuple[int, int], nest: Nest, name: str, ask: Ask, *, number: bool = False
+) -> Peel | Plain:
+    """The string or number as a view of its own; or as one of those that are told together whether they need one."""
+    start, end = span
+    path = nest.path(ask)
+    together = ask.sift is not None and end - start <= _SHORT and not _holds(ask.digits, start, end)
+    if together and not nest.unsaid and data.find(b"\\", start, end) < 0:
+        return Plain(start, end, path, name, number)
     if number:
-        yield Peel("", token[4], side_by_side(start, end), nest.path(ask), name, number=True)
-    else:
-        yield _string(data, (start, end), nest.path(ask), name, ask)
+        return Peel("", data[start:end], side_by_side(start, end), path, name, number=True)
+    return _string(data, span, path, name, ask)
+
+
+def _sifted(data: bytes, values: Iterator[Peel | Plain], sift: Sift | None) -> Iterator[Peel]:
+    """The views among ``values``, and those of the others that are worth one."""
+    while some := list(islice(values, _TOGETHER if sift is not None else 1)):
+        plain = [item for item in some if isinstance(item, Plain)]
+        worth = iter(sift.worth(plain) if sift is not None and plain else ())
+        for item in some:
+            if isinstance(item, Peel):
+                yield item
+            elif next(worth):
+                start, end, path, key, number = item
+                hook = side_by_side(start, end) if number else side_by_side(start, end, escape)
+                yield Peel("", data[start:end], hook, path, key, number=number)
 
 
 def _whole_in_a_line(data: bytes, start: int, end: int) -> bool:
@@ -257,6 +290,11 @@ def _numbered(data: bytes, numbers: Sequence[int], ask: Ask) -> Iterator[tuple[i
 def peel(data: bytes, ask: Ask) -> Iterator[Peel | Gap]:
     """Each string, number (``number=True``) and key that was asked for. Elements of arrays go by their array's name. A
     key is a child of its own, without a name, at the path of its value."""
+    values = _documents(data, ask)
+    return _sifted(data, values, ask.sift)
+
+
+def _documents(data: bytes, ask: Ask) -> Iterator[Peel | Plain]:
     start = _START.match(data)
     first = start.end() if start else -1
     if first < 0 and "json" not in ask.content_type.lower():

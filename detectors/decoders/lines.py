@@ -89,6 +89,8 @@ def _places(lines: list[re.Match[bytes]]) -> Iterator[tuple[str, str, re.Match[b
 
 def peel(data: bytes, ask: Ask) -> Iterator[Peel | Gap]:
     """The values of each block that were asked for: near a hit, or by their names in the block around one."""
+    if b"\n" not in data:
+        return
     done = 0
     for hit in ask.hits or (m.end() for m in _ANY_LINE.finditer(data)):
         ask.budget.check_time()

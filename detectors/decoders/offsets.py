@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from detectors.model import Edit, Wrap, apply_edits
 
@@ -66,19 +67,39 @@ class OffsetMap:
         return first, max(first, self._end(end))
 
     def wrap(self, edits: Sequence[Edit]) -> Sequence[Edit] | None:
-        out: list[Edit] = []
-        for edit in sorted(edits, key=lambda e: (e.start, e.end)):
-            text = self.encode(edit.text)
-            start, end = self.locate(edit.start, edit.end)
-            if text is None or (out and start < out[-1].end):
-                return None
-            out.append(Edit(start, end, text))
-        return out
+        return _lifted(self, edits, self.encode)
 
 
-def side_by_side(start: int, end: int, encode: Encode = _same) -> OffsetMap:
+class Slice(NamedTuple):
     """A child that is ``parent[start:end]`` as it stands."""
-    return OffsetMap((0,), (start,), end - start, end, encode)
+
+    start: int
+    end: int
+    encode: Encode
+
+    def locate(self, start: int, end: int) -> tuple[int, int]:
+        first = min(self.start + start, self.end)
+        return first, max(first, min(self.start + end, self.end))
+
+    def wrap(self, edits: Sequence[Edit]) -> Sequence[Edit] | None:
+        return _lifted(self, edits, self.encode)
+
+
+def side_by_side(start: int, end: int, encode: Encode = _same) -> Slice:
+    """A child that is ``parent[start:end]`` as it stands."""
+    return Slice(start, end, encode)
+
+
+def _lifted(hook: Wrap, edits: Sequence[Edit], encode: Encode) -> Sequence[Edit] | None:
+    """Edits of a child in their parent's offsets and spelling."""
+    out: list[Edit] = []
+    for edit in sorted(edits, key=lambda e: (e.start, e.end)):
+        text = encode(edit.text)
+        start, end = hook.locate(edit.start, edit.end)
+        if text is None or (out and start < out[-1].end):
+            return None
+        out.append(Edit(start, end, text))
+    return out
 
 
 @dataclass(frozen=True, slots=True, repr=False)

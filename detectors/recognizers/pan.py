@@ -129,8 +129,12 @@ def impossible(digits: bytes) -> bool:
 
 def _settled(items: Iterable[Assessment]) -> Iterator[Assessment]:
     """Of readings that share digits, the best: each group of digits belongs to one."""
+    several = list(items)
+    if len(several) < 2:
+        yield from several
+        return
     taken: set[int] = set()
-    for item in sorted(items, key=_rank):
+    for item in sorted(several, key=_rank):
         groups = range(item.shape.first, item.shape.last + 1)
         if taken.isdisjoint(groups):
             taken.update(groups)

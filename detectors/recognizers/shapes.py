@@ -102,13 +102,21 @@ class Shape:
 def runs(text: str) -> Iterator[list[Group]]:
     """Stretches of digits with nothing but usual separators between, ten digits or more, cut into groups."""
     for run in _RUN.finditer(text):
-        yield [Group(run.start() + m.start(), run.start() + m.end()) for m in _GROUP.finditer(run.group())]
+        yield _groups(run)
+
+
+def _groups(run: re.Match[str]) -> list[Group]:
+    if run.group().isdigit():
+        return [Group(*run.span())]
+    return [Group(run.start() + m.start(), run.start() + m.end()) for m in _GROUP.finditer(run.group())]
 
 
 def shapes(text: str, groups: Sequence[Group]) -> Iterator[Shape]:
     """Every joining of ``groups`` that somebody would write as one number. Linear in their count."""
     for index, group in enumerate(groups):
         yield from _of_one(text, groups, index, group)
+    if len(groups) == 1:
+        return
     yield from _printed(text, groups)
     for first, last in _stretches(text, groups):
         yield from _joined(text, groups, first, last)
@@ -137,7 +145,7 @@ def candidates(text: str, at: int) -> Iterator[tuple[int, int, bytes]]:
     span of everything it was chosen from, and its digits; of digits that make no number, none."""
     for run in _RUN.finditer(text):
         if run.start() < at <= run.end():
-            groups = [Group(run.start() + m.start(), run.start() + m.end()) for m in _GROUP.finditer(run.group())]
+            groups = _groups(run)
             yield *run.span(), b""
             yield from ((*run.span(), shape.digits) for shape in shapes(text, groups))
     for begin in _STRANGE_FROM_HERE.finditer(text):

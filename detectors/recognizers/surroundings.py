@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 from detectors.keys import CARD_WORDS, card_key, fold, other_key
@@ -26,6 +27,8 @@ _ESCAPED = re.compile(r"%(?:25)*[0-9A-Fa-f]{2}|\\+(?:u00[0-9A-Fa-f]{2}|x[0-9A-Fa
 """What ends a word before a name: ``%3Fcvv``, ``\\u0026cvv``, ``\\ncvv``."""
 _PREFIX = re.compile(r"^x[-_]", re.IGNORECASE)
 _SAYS_KEY = re.compile(r"[:=：＝#＃]")
+_LABEL = re.compile(r"[a-z]+(?:\.[a-z]+)?: ")
+"""A name as ``detectors.views.label_of`` spells most of them: the only text of messages that is remembered."""
 _SEGMENT = re.compile(r"([A-Za-z][A-Za-z_\-]{1,30})/\Z")
 
 
@@ -42,6 +45,15 @@ class Name:
 
 def name_of(text: str, at: int) -> Name:
     """The name of the value at ``at``."""
+    return _of_label(text[:at]) if at <= _REACH and _LABEL.fullmatch(text, 0, at) else _name_of(text, at)
+
+
+@lru_cache(1024)
+def _of_label(label: str) -> Name:
+    return _name_of(label, len(label))
+
+
+def _name_of(text: str, at: int) -> Name:
     segment = _SEGMENT.search(text, max(0, at - _REACH), at) if text[at - 1 : at] == "/" else None
     if segment is not None:  # /orders/123: the collection names its members
         singular = fold(segment[1].removesuffix("s")) + "id"

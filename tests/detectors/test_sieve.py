@@ -10,9 +10,10 @@ import zlib
 
 import pytest
 
+from detectors.first_look import _members, parser, syntax
 from detectors.patterns import PATTERNS
 from detectors.presidio import Presidio
-from detectors.sieve import MAX_HITS, Prefilter, Sieve
+from detectors.sieve import BETWEEN, MAX_HITS, Prefilter, Sieve
 
 N = "4111111111111111"
 JSON = b'{"card":"4111111111111111","note":"zzz"}'
@@ -216,3 +217,39 @@ def test_the_prefilter_takes_python_patterns_and_hides_none(tmp_path):
     assert prefilter.hits(b"nothing of the kind") is None
     assert prefilter.hits(b"\xff\xfe not UTF-8") == []
     assert Prefilter(()).hits(b"x") is None
+
+
+@pytest.mark.parametrize("name", ENCODED)
+def test_a_text_is_pointed_at_among_others_too(sieve, name):
+    text = ENCODED[name][0]
+    assert {1, 3} <= set(sieve.pointed([b"level: info", text, b"", text, b"amount: 1280"]))
+    assert set(sieve.pointed([b"level: info", text, b"", b"amount: 1280"])) <= {0, 1}
+
+
+def test_of_too_many_hits_all_texts_are_pointed_at(sieve, monkeypatch):
+    monkeypatch.setattr("detectors.sieve.MAX_HITS", 1)
+    assert list(sieve.pointed([b"a", N.encode()])) == [0, 1]
+
+
+def anchors(items):
+    """Where an expression asks for the beginning or the end of the text, and what will do instead."""
+    for kind, value in items:
+        if kind is syntax.AT:
+            yield value, []
+        elif kind is syntax.BRANCH:
+            for choice in value[1]:
+                if [kind for kind, _ in choice] == [syntax.AT]:
+                    yield choice[0][1], [other for other in value[1] if other is not choice]
+                else:
+                    yield from anchors(choice)
+        elif kind in (syntax.SUBPATTERN, syntax.MAX_REPEAT):
+            yield from anchors(value[-1])
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_what_stands_between_texts_will_do_for_their_beginnings_and_ends():
+    for number, row in enumerate(PATTERNS):
+        for where, others in anchors(parser.parse(row.expression)):
+            byte = BETWEEN[-1] if where is syntax.AT_BEGINNING else BETWEEN[0]
+            single = [other[0] for other in others if len(other) == 1]
+            assert any(byte in _members(value) for kind, value in single if kind is syntax.IN), number

@@ -162,3 +162,24 @@ def test_no_neighbour_of_a_number_is_passed_over(data, which):
     with patch.multiple(json_skip, _WORTH=1, _LARGE=0):
         found = fields(json_text.peel(data, asked))
     assert [row for row in found if row[0] in around] == [row for row in all_of(data, asked) if row[0] in around]
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ('{"pan": 4, "level": "cvv", "zq": {"qz": "}"}}', []),
+        ('{"pan": 4, "cvv": "123"}', [b"123"]),
+        ('{"pan": 4, "zq": {"cvv": "123"}}', [b"123"]),
+        ('{"pan": 4, "zq": ["cvv", "123"]}', [b"123"]),
+        ('{"pan": 4, "name": "cvv", "value": "123"}', [b"cvv", b"123"]),
+        ('{"pan": 4, "value": {"zq": "1"}, "c\\u0076v": "123"}', [b"123"]),
+        ('{"pan": 4, "zq": "\\"cvv\\": 1"}', []),
+        ('{"pan": 4, "zq": 1 /* " */, "cvv": "123"}', [b"123"]),
+    ],
+)
+def test_an_object_in_which_no_name_is_wanted_is_passed_over(text, read):
+    data = (text + "\n" + text).encode()
+    beside = Neighbourhood([Number("[0].$.pan"), Number("[1].$.pan")])
+    asked = Ask("", (), Plenty(), named=may_stand_beside, beside=beside)
+    assert [value for _, _, value in fields(json_text.peel(data, asked))] == 2 * read
+    assert fields(json_text.peel(data, asked)) == all_of(data, asked)
