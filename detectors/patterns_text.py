@@ -59,6 +59,16 @@ _WRAP = (
 )
 
 
+_CARD_WORD = (
+    rb"(?:card|visa|jcb|amex|credit|(?:^|[^a-z])pan"
+    rb"|\xe3\x82\xab\xe3\x83\xbc\xe3\x83\x89|\xe3\x82\xaf\xe3\x83\xac\xe3\x82\xab)[^0-9]{0,40}"
+)
+_RETYPED = (
+    rb"[0-9]{1,3}(?:[,'][0-9]{3}){4}",
+    rb"[2-6][0-9 -]{0,17}[oil][0-9oil -]{4}",
+    rb"[2-6][0-9]{3}(?:[ -][0-9]{4,6}){0,2}[ -]?(?:\r?\n|(?:\\+r)?\\+n)[ \t>|]{0,8}[0-9]{4}",
+)
+"""Numbers of ``detectors.decoders.retyped``."""
 _QUOTED = (
     rb"input_value=\\*[\"']?[0-9]{3}|got invalid value \\*[\"']?[0-9]|field's value: \\*'[0-9]|' is not valid for ",
     rb"\[\\*[\"']" + _FIELD + rb"\\*[\"']\]\)|propertypath=" + _FIELD,
@@ -90,6 +100,7 @@ def apart() -> list[Row]:
         ("pair", rb"[0-9](?:\]\]>)?<!\[CDATA\[[0-9 -]|[0-9]\]\]>[0-9]|[0-9]<\?[^>]{0,64}\?>[0-9]", True),
         *(("quoted", row, True) for row in _QUOTED),
         *(("ansi", row, True) for row in _PAINTED),
+        *(("retyped", _CARD_WORD + row, True) for row in _RETYPED),
         *(("cells", row + rb"[\s:*]{0,8}" + _CELL_CLOSES, True) for row in (_FIELD, _BESIDE)),
         *(("columns", row + rb"\\*[\"']\s{0,16}[,\])]", True) for row in (_FIELD, _BESIDE, *_ESCAPED)),
         ("table", _FIELD + rb"[ \"'`\]\\]{0,4}=\s?(?:\?|\$[0-9]|%s|:[0-9])", True),

@@ -18,6 +18,7 @@ from detectors.decoders import (
     percent,
     quoted,
     quoted_printable,
+    retyped,
 )
 from detectors.model import Decoder
 
@@ -38,6 +39,7 @@ TRANSFORMS: tuple[tuple[str, Decoder], ...] = (
     ("dump", dumps.peel),
     ("pair", dumps.peel_pairs),
     ("quoted", quoted.peel),
+    ("retyped", retyped.peel),
 )
 """Kind of hit → the decoder that it calls for, of a whole view or of stretches of it. What one of them has taken for a
 stretch of its own is left alone by those behind it."""

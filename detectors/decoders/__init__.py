@@ -50,6 +50,7 @@ from detectors.decoders import (
     php,
     protobuf,
     quoted_printable,
+    retyped,
     sql,
     table,
     xml_text,
@@ -109,6 +110,7 @@ DECODERS: tuple[Row, ...] = (
     Row("base32", base32.peel, ("base32",)),
     Row("hex", hexadecimal.peel, ("hex",)),
     Row("bytes", byte_lists.peel, ("bytes",)),
+    Row("retyped", retyped.peel, ("retyped",)),
     Row("fullwidth", fullwidth.peel, ("fullwidth",)),
 )
 """All decoders in order. ``unwrap``, ``peel_charset`` and ``peel_cookies`` need to be told what they look at, and are
