@@ -10,7 +10,8 @@ Source: HTML Living Standard §4.9; OpenDocument 1.3 §9.1; ECMA-376 part 1 §17
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from itertools import count
 
 from detectors.decoders import html
@@ -25,6 +26,8 @@ _END = re.compile(rb"</?(?:[a-z]{1,8}:)?(?:tr|row|table-row|table|tbody)(?=[\s>/
 _CELL = re.compile(rb"<(?:[a-z]{1,8}:)?(?:t[hdc]|cell|table-cell|entry)(?=[\s>/])[^<>]*+>", re.IGNORECASE)
 _TEXT = re.compile(rb"(?:\A|>)\s*+([^<>\s](?:[^<>]*[^<>\s])?)")
 _DIGITS = re.compile(rb"[0-9]{3}")
+_WORTH = re.compile(rb"[0-9&\\\x80-\xff]")
+"""What a cell has if it holds anything but a name: a digit, or what may be one."""
 _MOST = 1024
 """Cells of a row."""
 
@@ -44,13 +47,13 @@ def _text(data: bytes, cell: Cell) -> Cell:
     return cell[0] + start, cell[0] + end
 
 
-def _names(data: bytes, cells: list[Cell]) -> list[str]:
+def _names(data: bytes, cells: list[Cell], known: Callable[[str], bool]) -> list[str]:
     """The texts of a row of names; none, if it is none."""
     texts = [data[slice(*_text(data, cell))] for cell in cells]
     if any(map(_DIGITS.search, texts)):
         return []
     names = [name_of(text).strip(" *:：") for text in texts]
-    return names if any(map(is_card_field, names)) else []
+    return names if any(map(known, names)) else []
 
 
 def _value(data: bytes, span: Cell, path: str, key: str, ask: Ask) -> Peel:
@@ -63,13 +66,14 @@ def _value(data: bytes, span: Cell, path: str, key: str, ask: Ask) -> Peel:
 def peel(data: bytes, ask: Ask) -> Iterator[Peel | Gap]:
     """The cells below each row of names: all of card fields, others where asked for."""
     names, numbers = list[str](), count()
-    wanted = ask.named or is_card_field
+    known = lru_cache(maxsize=1024)(is_card_field)  # most rows repeat the texts of others
+    wanted = ask.named or known
     for n, row in enumerate(_ROW.finditer(data)):
         if not n & 63:
             ask.budget.check_time()
         end = _END.search(data, row.end())
         cells = _cells(data, row.end(), end.start() if end else len(data))
-        found = _names(data, cells)
+        found = _names(data, cells, known)
         if found:
             names = found
             continue
@@ -78,5 +82,6 @@ def peel(data: bytes, ask: Ask) -> Iterator[Peel | Gap]:
         number = next(numbers)
         for cell, name in zip(cells, names, strict=True):
             start, stop = _text(data, cell)
-            if start < stop and (wanted(name) or (ask.named is None and near(start, stop, ask.hits))):
+            by_name = wanted(name) and (ask.named is not None or _WORTH.search(data, start, stop))
+            if start < stop and (by_name or (ask.named is None and near(start, stop, ask.hits))):
                 yield _value(data, (start, stop), f"//tr[{number}].{segment(name)}", name, ask)

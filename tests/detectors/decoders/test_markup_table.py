@@ -74,3 +74,9 @@ def test_cells_have_places_and_names():
     )
     assert fields(peel(data, ask("", 1))) == [("//tr[0].CVV", "CVV", b"123"), ("//tr[1].CVV", "CVV", b"9")]
     assert [key for _, key, _ in fields(peel(data, ask()))] == ["x", "CVV", "x", "CVV"]
+
+
+def test_cells_without_digits_are_passed_over():
+    rows = b"".join(b"<tr><td>" + text + b"</td></tr>" for text in (b"***", b"none", b"1", b"&#50;"))
+    data = b"<p>" + b"." * 99 + b"</p><tr><th>CVV</th></tr>" + rows
+    assert [child for _, _, child in fields(peel(data, ask("", 1)))] == [b"1", b"2"]
