@@ -14,7 +14,7 @@ from proxy.message import Direction
 from proxy.metrics.series import gap_reason
 from proxy.policy.routes import Role
 
-_GAPS = frozenset({"unlisted-gmo-path", "unreadable-gmo-call", "unlisted-destination"})
+_GAPS = frozenset({"unlisted-gmo-path", "unreadable-gmo-call", "unlisted-destination", "misdirected"})
 """Gap reasons with an advice of their own. The other reasons say it themselves."""
 
 

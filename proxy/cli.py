@@ -20,7 +20,7 @@ import typer
 from proxy.commands import ca, deploy, doctor, records
 from proxy.faults import place
 from proxy.keyfile import KeyFileError
-from proxy.policy.errors import PolicyError, Problem
+from proxy.policy.errors import PolicyError, Problem, has_long_number, scrub
 from proxy.terminal import (
     BAD_INPUT,
     FAULT,
@@ -55,8 +55,6 @@ app = typer.Typer(
 app.add_typer(records.audit_app, name="audit")
 app.add_typer(ca.ca_app, name="ca")
 app.add_typer(deploy.deploy_app, name="deploy")
-app.command()(records.report)
-app.command()(doctor.doctor)
 
 
 class DemoMode(StrEnum):
@@ -165,7 +163,8 @@ def explain(
     try:
         code = tell(file, as_json=as_json, content_type=content_type, content_encoding=content_encoding)
     except OSError as error:
-        fail(f"{file}: cannot be read: {error.strerror or type(error).__name__}", BAD_INPUT)
+        hint = " (a number to be explained goes to standard input: sekisho explain -)" if has_long_number(file) else ""
+        fail(f"{scrub(file)}: cannot be read: {error.strerror or type(error).__name__}{hint}", BAD_INPUT)
     raise typer.Exit(code)
 
 
@@ -178,6 +177,10 @@ def schema() -> None:
     from proxy.policy import schema as make  # noqa: PLC0415 - the other commands start without it
 
     print_json(make())
+
+
+app.command()(doctor.doctor)
+app.command()(records.report)
 
 
 def _report(policy: Policy, file: Path, *, as_json: bool) -> None:

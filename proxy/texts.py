@@ -122,6 +122,10 @@ TEXTS: Mapping[str, Text] = {
         "List its host in the lane's `destinations`, if it is to be reached.",
         "接続を許可する場合は、レーンの`destinations`にホストを追加してください。",
     ),
+    "fix.misdirected": Text(
+        "Send it on a connection of its own; names that one server answers to belong into one destination.",
+        "別の接続で送ってください。同じサーバーが応答する名前は、一つの送信先(destinations)にまとめてください。",
+    ),
     "fix.gap": Text(
         "Send it in an encoding that can be inspected and within the lane's limits, or have the policy changed.",
         "検査できる符号化で、レーンの上限内に収めて送るか、ポリシーの変更を依頼してください。",

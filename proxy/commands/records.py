@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from proxy.keyfile import read_key
+from proxy.policy.errors import PolicyError
 from proxy.terminal import BAD_INPUT, BROKEN, OK, ConfigOption, JsonOption, fail, print_json, say, tell
 
 audit_app = typer.Typer(no_args_is_help=True, help="Work with the audit file.")
@@ -85,5 +86,10 @@ def _named(files: list[Path], key: Path | None, config: Path) -> tuple[list[Path
         return files, key
     from proxy.policy import load  # noqa: PLC0415 - only without both names
 
-    audit = load(config).audit
+    try:
+        audit = load(config).audit
+    except PolicyError:
+        if files:
+            tell(f"without --key the key of {files[0]} is the policy's, and that is {config}:")
+        raise
     return files or [audit.path], key or audit.fingerprint_key_file

@@ -114,7 +114,8 @@ def rows(policy: Policy, sidecar: Sidecar, reload: str) -> Iterator[Row]:
         recorded = said.get("audit", "written")
         lost = [] if recorded == "written" else [f"records cannot be written: {recorded}"]
         told = "; ".join([*lanes, *tried, *probes, *lost]) or "it does not say why"
-        yield at.broken(f"it is not ready: {told}", "read its log; docs/runbooks/probe.md if it is a probe")
+        page = "docs/runbooks/sidecar.md (SekishoAuditFailing)" if lost else "docs/runbooks/probe.md if it is a probe"
+        yield at.broken(f"it is not ready: {told}", f"read its log; {page}")
     yield from _in_force(policy, sidecar, reload)
 
 

@@ -138,7 +138,8 @@ def _syntax(error: MarkedYAMLError) -> Problem:
     mark: Any = error.problem_mark or error.context_mark
     place = Mark(mark.line + 1, mark.column + 1) if mark is not None else START
     context = f", {error.context}" if error.context else ""
-    return Problem(place, f"not YAML: {error.problem or 'cannot be read'}{context}", "check indentation and quotes")
+    hint = "check indentation, quotes, and the space after each colon"
+    return Problem(place, f"not YAML: {error.problem or 'cannot be read'}{context}", hint)
 
 
 class _FormError(Exception):

@@ -112,7 +112,9 @@ def _host_and_port(value: str, text: str) -> Address:
     """``text`` split into host and port; ``value`` is what the file says, for the message."""
     example = "127.0.0.1:3100"
     host, colon, port = text.rpartition(":")
-    if not colon or not host or (":" in host and not (host.startswith("[") and host.endswith("]"))):
+    if colon and not host:
+        raise refusal(f"{show(value)} has no host", f'write host:port like "{example}"')
+    if not colon or (":" in host and not (host.startswith("[") and host.endswith("]"))):
         raise refusal(f"{show(value)} has no port", f'write host:port like "{example}", IPv6 as "[::1]:3100"')
     if not _PORT.fullmatch(port) or int(port) > 65535:
         raise refusal(f"{show(value)} has no valid port", "a port is a number from 0 to 65535")

@@ -61,6 +61,7 @@ def test_a_call_to_the_gateway(path, why, name):
         (["unlisted-gmo-path", "truncated-gzip"], ["fix.unlisted-gmo-path"]),
         (["unreadable-gmo-call"], ["fix.unreadable-gmo-call"]),
         (["unlisted-destination"], ["fix.unlisted-destination"]),
+        (["misdirected"], ["fix.misdirected"]),
         (["truncated-gzip", "unheard of"], ["fix.gap"]),
         ([], ["fix.gap"]),
     ],

@@ -67,11 +67,14 @@ def test_json_from_standard_input(capsys, monkeypatch):
 def test_the_command(tmp_path, capsys, monkeypatch):
     file = tmp_path / "a.txt"
     file.write_text(f"card {N}")
-    for arguments, code in ((["explain", str(file)], 1), (["explain", str(tmp_path / "none")], 2)):
+    for arguments, code in ((["explain", str(file)], 1), (["explain", str(tmp_path / "none")], 2), (["explain", N], 2)):
         monkeypatch.setattr(sys, "argv", ["sekisho", *arguments])
         with pytest.raises(SystemExit) as ended:
             cli.main()
         assert ended.value.code == code
     captured = capsys.readouterr()
     assert "401288******1881" in captured.out
-    assert "cannot be read: No such file or directory" in captured.err
+    missing, number = captured.err.splitlines()
+    assert missing.endswith("/none: cannot be read: No such file or directory")
+    assert N not in number
+    assert number.endswith(" (a number to be explained goes to standard input: sekisho explain -)")

@@ -68,6 +68,15 @@ def test_a_chain_that_cannot_be_read(run, policy, chain):
     assert run("audit", "verify", "-c", "none.yaml")[0] == 2
 
 
+def test_a_file_without_its_key_says_where_the_key_was_looked_for(run):
+    for command in (("audit", "verify", "x"), ("report", "x", "--from", "2026-11-01", "--to", "2026-11-30")):
+        code, _, err = run(*command, "-c", "none.yaml")
+        assert (code, err.startswith("without --key the key of x is the policy's, and that is none.yaml:\n")) == (
+            2,
+            True,
+        )
+
+
 def test_the_directory_of_an_audit_file_stands_for_it(run, tmp_path):
     key = tmp_path / "key"
     key.write_text("ab" * 32)

@@ -109,9 +109,11 @@ def test_one_that_is_not_ready(rules):
         row.seen == "it is not ready: lane b is not listening; its self-check: failed; "
         "the probe of lane a: the answer was 500"
     )
+    assert row.fix == "read its log; docs/runbooks/probe.md if it is a probe"
     full = {"lanes": {}, "self_check": "passed", "audit": "audit file a: No space left on device"}
     row, _ = sidecar.rows(rules, says(rules, readiness=full), HUP)
     assert row.seen == "it is not ready: records cannot be written: audit file a: No space left on device"
+    assert row.fix == "read its log; docs/runbooks/sidecar.md (SekishoAuditFailing)"
     row, _ = sidecar.rows(rules, says(rules, readiness={"self_check": "passed"}), HUP)
     assert row.seen == "it is not ready: it does not say why"
 

@@ -58,6 +58,7 @@ def test_every_value_and_key_has_its_place():
         pytest.param(
             b"a: 1\nb: [1, 2\n", 3, 1, "not YAML: expected ',' or ']', but got '<stream end>'", id="open-list"
         ),
+        pytest.param(b"a:1\nb: 2\n", 2, 2, "not YAML: mapping values are not allowed here", id="no space"),
         pytest.param(b"a: 1\n\tb: 1\n", 2, 1, "not YAML: found character '\\t' that cannot start any token", id="tab"),
         pytest.param(b"a: &x 1\nb: *x\n", 1, 4, "anchors and aliases are not allowed", id="anchor"),
         pytest.param(b"b: *x\n", 1, 4, "anchors and aliases are not allowed", id="alias"),

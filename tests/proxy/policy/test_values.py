@@ -74,7 +74,7 @@ def test_read_as(parse, text, value):
     ("parse", "value", "why"),
     [
         (parse_address, "127.0.0.1", '"127.0.0.1" has no port'),
-        (parse_address, ":80", '":80" has no port'),
+        (parse_address, ":80", '":80" has no host'),
         (parse_address, "::1:80", '"::1:80" has no port'),
         (parse_address, "a:65536", '"a:65536" has no valid port'),
         (parse_address, "a:8O", '"a:8O" has no valid port'),

@@ -55,7 +55,8 @@ def test_ways_around_are_a_section_of_their_own(document):
     assert "<td>&lt;i&gt;logs&lt;/i&gt;</td><td>direct</td>" in text
     assert '<td>none なし</td><td>direct</td><td class="n">1,200</td>' in text
     assert '<td class="t">2026-11-05 01:02</td><td class="t">2026-11-05 04:05</td>' in text
-    assert "7 from 2026-11-05T01:00:00.000Z to 2026-11-05T02:00:00.000Z." in text
+    assert "Records lost: none." in none
+    assert "Records lost: 7 from 2026-11-05T01:00:00.000Z to 2026-11-05T02:00:00.000Z." in text
 
 
 def test_bars_stand_on_each_other():
