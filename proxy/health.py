@@ -25,7 +25,9 @@ def ask(address: str) -> tuple[int, str]:
             connection.sendall(request.encode("ascii"))
             with connection.makefile("rb") as answer:
                 head, _, body = answer.read().partition(b"\r\n\r\n")
-    except (OSError, ValueError, OverflowError) as error:
+    except (ValueError, OverflowError):
+        return NOT_READY, f"{address}: not host:port (set SEKISHO_ADMIN to admin.listen of the policy)"
+    except OSError as error:
         return NOT_READY, f"{address}: {type(error).__name__}"
     status = head.split(b" ", 2)[1:2]
     return READY if status == [b"200"] else NOT_READY, body.decode("utf-8", "replace")

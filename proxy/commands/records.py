@@ -21,7 +21,7 @@ KeyOption = Annotated[Path | None, typer.Option("--key", metavar="FILE", help="I
 def verify(
     file: Annotated[
         Path | None,
-        typer.Argument(metavar="[FILE]", help="The audit file or its directory; without it, the policy's."),
+        typer.Argument(metavar="FILE", help="The audit file or its directory; without it, the policy's."),
     ] = None,
     key: KeyOption = None,
     config: ConfigOption = Path("sekisho.yaml"),
@@ -56,7 +56,7 @@ def report(
     first: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="The first day (UTC).")],
     last: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="The last day (UTC).")],
     files: Annotated[
-        list[Path] | None, typer.Argument(metavar="[FILE]...", help="Audit files; without any, the policy's.")
+        list[Path] | None, typer.Argument(metavar="FILE", help="Audit files; without any, the policy's.")
     ] = None,
     key: KeyOption = None,
     config: ConfigOption = Path("sekisho.yaml"),

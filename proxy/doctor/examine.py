@@ -136,7 +136,11 @@ def _tls(policy: Policy, found: Sidecar | None, owner: process.Owner) -> Iterato
 
 def _trust(policy: Policy, environment: Mapping[str, str], wishes: Wishes) -> Iterator[Look]:
     named = (lane.tls.intercept_ca_file for lane in policy.lanes if lane.tls is not None)
-    for file in dict.fromkeys(file for file in named if file is not None):
+    files = dict.fromkeys(file for file in named if file is not None)
+    for name in sorted(wishes.clients) if not files else ():
+        skipped = Subject("trust", name).skipped("no lane has tls.intercept_ca_file: clients see no certificate of it")
+        yield Look(Subject("trust", name), partial(list, [skipped]))
+    for file in files:
         for runtime in trust.RUNTIMES:
             needed = runtime.name in wishes.clients
             look = partial(trust.rows, runtime, file, environment, needed=needed)

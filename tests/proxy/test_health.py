@@ -50,6 +50,11 @@ def test_an_address_that_is_none_is_unhealthy(address):
     assert ask(address)[0] == NOT_READY
 
 
+@pytest.mark.parametrize("address", ["", "127.0.0.1", "127.0.0.1:x"])
+def test_what_has_no_port_is_told_what_it_should_be(address):
+    assert ask(address) == (NOT_READY, f"{address}: not host:port (set SEKISHO_ADMIN to admin.listen of the policy)")
+
+
 @pytest.mark.parametrize(
     "answer",
     [b"", b"HTTP/1.1 503 Service Unavailable\r\n\r\n{}", b"200", b"garbage\r\n\r\n 200 ", b"HTTP/1.1 2000 ?\r\n\r\n"],

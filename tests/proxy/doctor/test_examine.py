@@ -124,6 +124,14 @@ def test_clients_that_the_user_names_are_needed(set_up):
     ]
 
 
+def test_a_client_is_not_asked_where_no_lane_has_an_authority(tmp_path):
+    lane = {"name": "logs", "listen": f"127.0.0.1:{free_port()}", "upstream": f"http://127.0.0.1:{free_port()}"}
+    found = examine(policy(tmp_path, lane).path, {"PATH": ""}, Wishes(clients=frozenset({"node"})), told)
+    (row,) = (row for row in found.rows if row.check == "trust")
+    assert (row.name, row.state) == ("trust node", "skipped")
+    assert row.seen.startswith("no lane has tls.intercept_ca_file")
+
+
 def test_certificates_that_cannot_be_used(set_up, monkeypatch):
     def refuse(_):
         raise module.TlsFileError("ca.pem", "holds no readable PEM certificate")
