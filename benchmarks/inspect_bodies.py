@@ -170,6 +170,14 @@ def by_depth(inspector: Inspector) -> list[Figure]:
     return found
 
 
+def mixed(size: int) -> bytes:
+    """Lines in which every encoding of text stands, alone and around others: they decode in any order."""
+    spelled = "".join(form % code for form in ("%%%02x", "&#%d;", "\\u%04x", "=%02X") for code in NUMBER)
+    wide = "".join(chr(0xFEE0 + code) for code in NUMBER)
+    rows = (f"{n} pan%3D&#38;#52;&amp;#49; %255Cu0034%26%2349; =25=34 {spelled} {wide}\n" for n in range(size // 300))
+    return "".join(rows).encode()[:size]
+
+
 ZEROS = bytes(100 * MB)
 WORST: dict[str, Callable[[], tuple[bytes, str]]] = {
     "digits": lambda: (b"4" * ATTACK_BYTES, ""),
@@ -180,6 +188,8 @@ WORST: dict[str, Callable[[], tuple[bytes, str]]] = {
     "base64": lambda: (base64.b64encode(bytes(range(256)) * (ATTACK_BYTES // 350)), ""),
     "backslashes": lambda: (b"\\u0034" * (ATTACK_BYTES // 6), ""),
     "references": lambda: (b"&#52;" * (ATTACK_BYTES // 5), ""),
+    "8 KB of mixed encodings": lambda: (mixed(8 * 1024), ""),
+    "64 KB of mixed encodings": lambda: (mixed(64 * 1024), ""),
     "10,000 brackets": lambda: (b"[" * 10_000 + b"4111" + b"]" * 10_000, ""),
     "gzip bomb": lambda: (gzip.compress(ZEROS), "gzip"),
     "deflate bomb": lambda: (zlib.compress(ZEROS), "deflate"),

@@ -198,6 +198,8 @@ class Limits:
     """Bytes all decoders of one inspection may produce together."""
     ratio: int = 1000
     """Expansion of one compressed stretch: output bytes for each input byte."""
+    readings: int = 20
+    """Bytes of all decoded views that are looked at, for each byte of the body and of what was decompressed."""
     seconds: float = 5.0
     """Wall-clock seconds."""
 

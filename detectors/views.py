@@ -55,6 +55,14 @@ def ancestors(view: View) -> int:
     return count
 
 
+def grown(view: View) -> int:
+    """How many bytes a decoded view has more than it was decoded from."""
+    if view.peel is None or not view.peel.codec:
+        return 0
+    start, end = view.peel.hook.locate(0, len(view.data))
+    return max(0, len(view.data) - (end - start))
+
+
 def within(leaf: View, view: View) -> bool:
     """Whether ``leaf`` is a value of ``view`` itself (through encodings of the value, not through more structure)."""
     step: View | None = leaf

@@ -41,7 +41,7 @@ from detectors.sieve import Hits, Prefilter, Sieve, escaped_too
 from detectors.sifting import Together
 from detectors.structures import in_pieces, structures_of
 from detectors.transforms import TRANSFORMS
-from detectors.views import ancestors, child_of, is_plain, label_of, path_in, span_in, within
+from detectors.views import ancestors, child_of, grown, is_plain, label_of, path_in, span_in, within
 
 _NESTED = 48
 """Views within views, structural ones included: deeper is a gap, not a stack overflow."""
@@ -65,7 +65,6 @@ class Walk:
         self._team = team
         self._recognition = recognition
         self._limits = limits
-        self._purse = Purse(limits)
         self._known: tuple[Hits, Prospects] | None = None
         self._text: Callable[[], bool] | None = None
         self.findings: list[Finding] = []
@@ -83,6 +82,7 @@ class Walk:
         """Fills ``findings`` and ``gaps``. Raises nothing but what a defect would raise. ``known``: what the sieve has
         pointed at there already, and what may come of it. ``text``: tells whether ``body`` is text, at no more cost."""
         self._known, self._text = known, text
+        self._purse = Purse(self._limits, len(body))
         root = View(body[: self._limits.body], content_type=content_type, key=key)
         try:
             if len(body) > self._limits.body:
@@ -125,6 +125,9 @@ class Walk:
             return
         if ancestors(view) > _NESTED:
             self._gap(view, Gap("too-deep", 0, len(view.data)))
+            return
+        if view.depth and not self._purse.look(len(view.data), grown(view)):
+            self.gaps.append(Gap("too-many-readings", 0, self._purse.body))
             return
         if is_plain(view):
             self._look(view, label_of(view), [])

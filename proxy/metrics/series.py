@@ -21,7 +21,7 @@ GAP_REASONS = frozenset(
     {
         # The decoders and the inspector.
         *("unknown-content-encoding", "bad-content-encoding", "unknown-charset", "truncated", "corrupt", "archive"),
-        *("unknown-transfer-encoding", "multipart-boundary", "xml-entity"),
+        *("unknown-transfer-encoding", "multipart-boundary", "xml-entity", "too-many-readings"),
         *("too-large", "too-deep", "depth", "expanded", "ratio", "timeout", "too-many-candidates", "inspector-error"),
         # The rules of the tokenized flow.
         *("unlisted-gmo-path", "unreadable-gmo-call"),

@@ -71,6 +71,7 @@ _BODY = (
 )
 _DEPTH = "Most decoders on top of one another, like gzip in base64 in JSON."
 _EXPANDED = "Most bytes that all decoders of one message may produce together."
+_READINGS = "Most bytes that are looked at in decodings, for each byte of a message and of what it decompresses to."
 _RATIO = "Largest expansion of one compressed stretch, output bytes for each input byte."
 _SECONDS = "Longest inspection of one message, in seconds."
 _HEADER = "Largest header block of one message."
@@ -80,6 +81,7 @@ _CONNECTIONS = "Most client connections at a time."
 Percent = Annotated[int, Field(ge=0, le=100)]
 Depth = Annotated[int, Field(ge=1, le=32)]
 Ratio = Annotated[int, Field(ge=1, le=1_000_000)]
+Readings = Annotated[int, Field(ge=4, le=1_000_000)]
 Seconds = Annotated[float, Field(gt=0, le=60)]
 BodySeconds = Annotated[float, Field(gt=0, le=3600)]
 Connections = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -96,6 +98,7 @@ class Limits(_Strict):
     depth: Depth = Field(6, description=_DEPTH)
     expanded: Size = Field(128 * 1024**2, description=_EXPANDED)
     ratio: Ratio = Field(1000, description=_RATIO)
+    readings: Readings = Field(20, description=_READINGS)
     inspect_seconds: Seconds = Field(5.0, description=_SECONDS)
     header: Size = Field(64 * 1024, description=_HEADER)
     body_seconds: BodySeconds = Field(60.0, description=_BODY_SECONDS)
@@ -109,6 +112,7 @@ class LaneLimits(_Strict):
     depth: Depth | None = Field(None, description=_DEPTH)
     expanded: Size | None = Field(None, description=_EXPANDED)
     ratio: Ratio | None = Field(None, description=_RATIO)
+    readings: Readings | None = Field(None, description=_READINGS)
     inspect_seconds: Seconds | None = Field(None, description=_SECONDS)
     header: Size | None = Field(None, description=_HEADER)
     body_seconds: BodySeconds | None = Field(None, description=_BODY_SECONDS)

@@ -134,6 +134,7 @@ def _route(policy: Policy, lane: Lane, role: Role, named: Overrides) -> Route:
             depth=limits.depth,
             expanded=limits.expanded,
             ratio=limits.ratio,
+            readings=limits.readings,
             seconds=limits.inspect_seconds,
         ),
         header=limits.header,

@@ -21,6 +21,20 @@ def test_spending_past_the_limit_says_so():
     assert purse.room(1) == 0
 
 
+def test_looks_are_paid_for_by_the_body_and_by_what_was_decompressed():
+    purse = Purse(Limits(readings=2), 10_000)
+    assert purse.look(19_000 - 128, 0)
+    assert not Purse(Limits(readings=2), 9_000).look(19_000 - 128, 0)
+    assert purse.look(100_000, 100_000)
+    assert not purse.look(200_000, 0)
+
+
+def test_a_short_body_counts_for_more():
+    purse = Purse(Limits(readings=1), 10)
+    assert purse.look(3_000, 0)
+    assert not purse.look(1_000, 0)
+
+
 def test_time_runs_out():
     with pytest.raises(OutOfTime):
         Purse(Limits(seconds=-1)).check_time()

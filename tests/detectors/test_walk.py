@@ -5,12 +5,12 @@ import random
 
 import pytest
 
-from detectors import Limits
+from detectors import Inspector, Limits
 from detectors.decoders import form, json_text, xml_text
 from detectors.decoders.offsets import side_by_side
 from detectors.model import Peel, View
 from detectors.structures import structure_of
-from detectors.walk import child_of, label_of
+from detectors.walk import Walk, child_of, label_of
 
 N = b"4111111111111111"
 
@@ -88,6 +88,25 @@ def test_a_picture_with_a_stray_escape_sequence_costs_no_decoding(inspector):
     body = rng.randbytes(3_000_000) + b"\x1b$B" + rng.randbytes(100_000)
     result = inspector.inspect(body, "image/jpeg", limits=Limits(seconds=15))
     assert "timeout" not in [gap.reason for gap in result.gaps]
+
+
+def test_what_decodes_in_every_order_is_looked_at_so_often_and_no_more(monkeypatch):
+    """Percent signs, references, escapes and full-width digits side by side can be undone in any order."""
+    spelled = "".join(form % code for form in ("%%%02x", "&#%d;", "\\u%04x", "=%02X") for code in N)
+    wide = "".join(chr(0xFEE0 + code) for code in N)
+    body = "".join(f"{n} %255Cu0034%26%2349; =25=34 {spelled} {wide}\n" for n in range(8)).encode()
+    looks = []
+    look = Walk._look
+
+    def noted(walk, view, *rest):
+        looks.append(len(view.data))
+        return look(walk, view, *rest)
+
+    monkeypatch.setattr(Walk, "_look", noted)
+    found = Inspector(limits=Limits(readings=4, seconds=60)).inspect(body)
+    assert "too-many-readings" in {gap.reason for gap in found.gaps}
+    assert len(found.findings) >= 8
+    assert sum(looks) <= 6 * max(len(body), 4096)
 
 
 @pytest.mark.parametrize(("size", "gaps"), [(10_000, []), (8 * 1024 * 1024, ["ratio"])])

@@ -109,8 +109,8 @@ def test_test_numbers_and_source():
 
 def test_limits_of_a_lane_replace_only_what_they_name():
     top = {"limits": {"body": "1MiB", "depth": 3, "inspect_seconds": 2.5, "connections": 7}}
-    route = rules(HTTP | {"role": "logging", "limits": {"body": "2KiB", "header": "9B"}}, **top)
-    assert route.limits == Limits(body=2048, depth=3, expanded=128 * 1024**2, ratio=1000, seconds=2.5)
+    route = rules(HTTP | {"role": "logging", "limits": {"body": "2KiB", "header": "9B", "readings": 9}}, **top)
+    assert route.limits == Limits(body=2048, depth=3, expanded=128 * 1024**2, ratio=1000, readings=9, seconds=2.5)
     assert (route.header, route.connections) == (9, 7)
 
 
