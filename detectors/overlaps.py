@@ -1,7 +1,8 @@
 """Which of several findings on the same bytes stands.
 
-The order is total: tracks and what the team named first, then what is more certain, then the longer, then the earlier.
-A track swallows the card number inside it; a number seen both plain and through a decoder is one finding.
+The order is total: tracks first, then what is more certain, then what counts by itself, then the longer, then the
+earlier. A track swallows the card number inside it, a holder's name does not; a number seen both plain and through a
+decoder is one finding.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
 
-from detectors.model import TRACK_1, TRACK_2, Finding, View
+from detectors.model import CARDHOLDER_NAME, EXPIRY, TRACK_1, TRACK_2, Finding, View
 
 _WHOLE_FIRST = frozenset({TRACK_1, TRACK_2})
+_BESIDE = frozenset({EXPIRY, CARDHOLDER_NAME})
+"""They go where the number goes that they stand beside. One in the very value must not go there with them."""
 
 
 Span = tuple[int, int]
@@ -61,10 +64,11 @@ def _chain(finding: Finding) -> Iterator[tuple[int, Span]]:
         view = view.parent
 
 
-def _precedence(finding: Finding) -> tuple[bool, bool, int, int, int]:
+def _precedence(finding: Finding) -> tuple[bool, bool, bool, int, int, int]:
     length = finding.leaf_end - finding.leaf_start
     plain = len(finding.trail)
-    return finding.entity not in _WHOLE_FIRST, finding.confidence == "low", -length, plain, finding.start
+    doubtful, beside = finding.confidence == "low", finding.entity in _BESIDE
+    return finding.entity not in _WHOLE_FIRST, doubtful, beside, -length, plain, finding.start
 
 
 def _anchor(finding: Finding) -> tuple[View | None, int, int]:

@@ -3,8 +3,9 @@ r"""Cells of a query's result whose names stand apart: ``{"columns": ["id", "cvv
 Evasion: the name of a value in another array than the value. Names are strings or objects (``{"name": "cvv"}``); rows
 are arrays, arrays in objects (``{"f": [{"v": "123"}]}``) or objects by the columns' ids, or there is an array for each
 column. The first row may hold the names. Python's spelling is read, too, and broken JSON as far as it goes.
-Limits: output ≤ input; ``MOST`` columns, values five levels deep. Rows have as many cells as there are names; fewer
-only below a first row of names. Columns within a column (records of BigQuery) are not told apart.
+Limits: output ≤ input; ``MOST`` columns, values five levels deep. One of the first rows has as many cells as there are
+names, the others may have more or fewer; below a first row of names they have no more. Columns within a column (records
+of BigQuery) are not told apart.
 Paths: ``$..rows[0].cvv``; in the second table of a message ``[1]/$..rows[0].cvv``.
 Source: the answers of Elasticsearch SQL and ES|QL, Trino, BigQuery, InfluxDB, ClickHouse, Snowflake, Databricks,
 Athena, RDS Data API, Neo4j, libSQL, Metabase, Grafana, Kibana and Google Sheets; pandas (``orient="split"``).
@@ -41,21 +42,25 @@ _ELEMENT = re.compile(
 )
 """One element of an array and the comma behind it; the last of broken JSON without its end."""
 _CLOSE = re.compile(rb"[\s,]*+[\])]")
-_NAMES = rb"columns|cols|fields|headers?|names|(?:column|field)_?names|row_?type|meta|column_?(?:metadata|info)"
+_NAMES = (
+    rb"columns|cols|fields|headers?|head(?:ings?)?|names|(?:column|field)_?names|row_?type|meta|column_?(?:metadata|info)"
+    rb"|keys|labels|titles?|schema|attributes"
+)
 _IN_OBJECT = re.compile(
     rb"\{\s*+[\"'](?!(?:" + _NAMES + rb")[\"'])[A-Za-z_]{1,16}[\"']\s*+:\s*+(?=[\[(])", re.IGNORECASE
 )
 _MEMBER = re.compile(rb"[{,]\s*+(" + _STRING + rb")\s*+:\s*+(" + _SCALAR + rb")", re.DOTALL)
 _VALUE = re.compile(rb"[\"'](?:v|[a-z]{0,16}value)[\"']\s*+:\s*+(" + _SCALAR + rb")", re.DOTALL | re.IGNORECASE)
 _SAYS = re.compile(
-    rb"[\"'](?:name|label|id|key|field|title|column_?name|display_?name|data_?index|accessor|[a-z]{0,16}value)[\"']"
-    rb"\s*+:\s*+(" + _STRING + rb")",
+    rb"[\"'](?:name|label|id|key|field|title|caption|header|(?:column|display|header)_?name|column|data_?index|accessor"
+    rb"|[a-z]{0,16}value)[\"']\s*+:\s*+(" + _STRING + rb")",
     re.DOTALL | re.IGNORECASE,
 )
 _PART = re.compile(
     rb"(?:(?<![A-Za-z])(?:"
     rb"(?P<names>" + _NAMES + rb")"
-    rb"|(?P<rows>rows?|values|data|data_?array|records|results?|body|table|cells))[\"']?\s*+[:=]|\A)\s*+(?=[\[(])",
+    rb"|(?P<rows>rows?|values|data|data_?array|records|results?|body|table|cells|items"
+    rb"|entries|tuples|lines|list))[\"']?\s*+[:=]|\A)\s*+(?=[\[(])",
     re.IGNORECASE,
 )
 """The word before an array of names or of rows. A message may begin with its rows."""
@@ -65,8 +70,10 @@ _BEFORE = 64
 """Bytes of that, at the most."""
 _DULL = re.compile(rb"[\"']?(?:[^0-9\\\x80-\xff]*+|[0-9 -]{0,7}+[*xX][*xX -]*+[0-9]{0,4}+)[\"']?\Z")
 """A cell without digits, or masked: nothing under any name."""
-_BETWEEN = 32
+_BETWEEN = range(32)
 """Bytes between names and values that stand side by side without rows."""
+_TRIED = 64
+"""Rows among which one has as many cells as there are names, if they are rows of those."""
 
 Span = tuple[int, int]
 
@@ -150,6 +157,7 @@ class _Table:
 
     def __init__(self, data: bytes, at: int, header: _Names, base: str, ask: Ask) -> None:
         self._data, self._at, self._header, self._base, self._ask = data, at, header, base, ask
+        self._says_row = base.endswith("..row")
         wanted = ask.named or is_card_field
         self._wanted = [wanted(name) for name in header.names]
 
@@ -159,25 +167,25 @@ class _Table:
         arrays, columns = all(_opens(self._data, start) for start, _ in first), len(self._header.names)
         if not first:
             return
-        fits = len(_cells(self._data, first[0])) == columns
+        fits = any(len(_cells(self._data, row)) == columns for row in first[:_TRIED])
         in_columns = arrays and len(first) == columns
         if in_columns and (not fits or _IN_COLUMNS.search(self._data, max(0, self._at - _BEFORE), self._at)):
             yield from self._by_column(first)
         elif fits:
-            yield from self.below(_elements(self._data, self._at))
+            yield from self.below(_elements(self._data, self._at), MOST)
         elif self._data[first[0][0]] in b"{":
             yield from self._by_name()
-        elif not arrays and 0 <= self._at - self._header.end < _BETWEEN and len(first) == columns > 1:
+        elif not arrays and len(first) == columns > 1 and (self._says_row or self._at - self._header.end in _BETWEEN):
             yield from self._row(0, first)
 
-    def below(self, rows: Iterable[Span]) -> Iterator[Peel]:
-        """The cells of ``rows``, each as long as the names or shorter."""
+    def below(self, rows: Iterable[Span], most: int) -> Iterator[Peel]:
+        """The cells of ``rows`` under a name; rows of more than ``most`` cells are none."""
         for n, span in enumerate(rows):
             if not n & 63:
                 self._ask.budget.check_time()
             cells = _cells(self._data, span)
-            if len(cells) <= len(self._header.names):
-                yield from self._row(n, cells)
+            if len(cells) <= most:
+                yield from self._row(n, cells[: len(self._header.names)])
 
     def _row(self, row: int, cells: list[Span]) -> Iterator[Peel]:
         for column, span in enumerate(cells):
@@ -245,7 +253,8 @@ def peel(data: bytes, ask: Ask) -> Iterator[Peel | Gap]:
             first = next(rows, None)
             inner = _array_of(data, first) if first else -1
             names = _names(data, inner, ask) if inner >= 0 else None
-            cells = _Table(data, at, names, base, ask).below(rows) if names and len(names.names) > 1 else iter(())
+            most = len(names.names) if names else 0
+            cells = _Table(data, at, names, base, ask).below(rows, most) if names and most > 1 else iter(())
         else:
             cells = _Table(data, at, names, base, ask).cells()
         if names is not None and any(map(is_card_field, names.names)):

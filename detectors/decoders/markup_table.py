@@ -28,6 +28,8 @@ _TEXT = re.compile(rb"(?:\A|>)\s*+([^<>\s](?:[^<>]*[^<>\s])?)")
 _DIGITS = re.compile(rb"[0-9]{3}")
 _WORTH = re.compile(rb"[0-9&\\\x80-\xff]")
 """What a cell has if it holds anything but a name: a digit, or what may be one."""
+_AROUND = " *:：▲▼△▽↑↓↕⇅?"
+"""What stands around a name: marks of what is required or sorted."""
 _MOST = 1024
 """Cells of a row."""
 
@@ -49,10 +51,10 @@ def _text(data: bytes, cell: Cell) -> Cell:
 
 def _names(data: bytes, cells: list[Cell], known: Callable[[str], bool]) -> list[str]:
     """The texts of a row of names; none, if it is none."""
-    texts = [data[slice(*_text(data, cell))] for cell in cells]
+    texts = [b" ".join(_TEXT.findall(data[slice(*cell)])) for cell in cells]
     if any(map(_DIGITS.search, texts)):
         return []
-    names = [name_of(text).strip(" *:：") for text in texts]
+    names = [name_of(text).strip(_AROUND) for text in texts]
     return names if any(map(known, names)) else []
 
 

@@ -42,12 +42,13 @@ class Book:
         self._size = 0
 
     def add(self, name: str, data: bytes) -> None:
-        """Remembers a file of the archive, if it is one of them."""
-        if not name.startswith("xl/") or self._size + len(data) > MOST_BYTES:
+        """Remembers a file of the archive, if it is one of them. Names of parts have no case (ECMA-376 part 2 §6.2)."""
+        part = name.lower().removeprefix("/")
+        if not part.startswith("xl/") or self._size + len(data) > MOST_BYTES:
             return
-        if name.lower() == "xl/sharedstrings.xml":
+        if part == "xl/sharedstrings.xml":
             self._strings = data
-        elif name.startswith("xl/worksheets/"):
+        elif part.startswith("xl/worksheets/"):
             self._sheets.append(data)
         else:
             return

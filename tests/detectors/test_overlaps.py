@@ -4,6 +4,8 @@ import gzip
 from base64 import b64encode
 from urllib.parse import quote
 
+import pytest
+
 from detectors.model import PAN, TRACK_2
 from detectors.redaction import redact
 
@@ -37,3 +39,21 @@ def test_the_same_number_twice_inside_something_compressed_stays_two(inspector):
     coded = b64encode(b" 4111111111111111 x").decode()
     body = gzip.compress(f'{{"a":"{coded}","b":"{coded}"}}'.encode())
     assert [f.path for f in inspector.inspect(body).findings] == ["$.a", "$.b"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"holder_name": "TARO 3530111333300000"}',
+        b'{"holder_name": "TARO 3530111333300000", "card": "5555555555554444"}',
+        b'[{"name": "holder_name", "value": "TARO 3530111333300000"}]',
+        b'{"columns": ["holder_name", "id"], "rows": [["TARO 3530111333300000", 1]]}',
+        b"<table><tr><th>holder_name</th><th>id</th></tr><tr><td>TARO 3530111333300000</td><td>1</td></tr></table>",
+        b'a:1:{s:11:"holder_name";s:21:"TARO 3530111333300000";}',
+    ],
+)
+def test_a_number_in_the_place_of_the_name_is_a_number(inspector, body):
+    at = body.index(b"3530")
+    found = [(f.entity, f.start, f.end) for f in inspector.inspect(body).findings if f.end > at]
+    assert (PAN, at, at + 16) in found
+    assert all(start >= at + 16 for _, start, _ in set(found) - {(PAN, at, at + 16)})

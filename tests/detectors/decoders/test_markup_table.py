@@ -12,6 +12,7 @@ TABLES = {
     "td": f"<table><tr><td>id<td>Card No<td>CVV<tr><td>7<td>{NUMBER}<td>123</table>",
     "attributes and tags": f"<TABLE class=t>\n <TR class='h'>\n  <TH>id</TH> <TH scope=col><b>Card No</b> </TH>\n  <TH>CVV:</TH></TR>\n <TR>\n  <TD>&nbsp;</TD><TD><span>{NUMBER}</span></TD> <TD class=x> 123 </TD></TR></TABLE>",
     "japanese": f"<table><tr><th>カード番号</th><th>セキュリティコード</th></tr><tr><td>{NUMBER}</td><td>123</td></tr></table>",
+    "names of several texts": f"<table><tr><th>Card<br>No</th><th>CVV <span>▲</span></th><th>expiry</th></tr><tr><td>{NUMBER}</td><td>123</td><td></td></tr></table>",
     "a far row": "<table><tr><th>Card No</th><th>CVV</th></tr>" + "<tr><td></td><td></td></tr>" * 300 + f"<tr><td>{NUMBER}</td><td>123</td></tr></table>",
     "opendocument": f"<table:table><table:table-row><table:table-cell><text:p>Card No</text:p></table:table-cell><table:table-cell><text:p>CVV</text:p></table:table-cell></table:table-row><table:table-row><table:table-cell><text:p>{NUMBER}</text:p></table:table-cell><table:table-cell><text:p>123</text:p></table:table-cell></table:table-row></table:table>",
     "excel 2003": f'<Row><Cell><Data ss:Type="String">Card No</Data></Cell><Cell><Data>CVV</Data></Cell></Row><Row><Cell><Data>{NUMBER}</Data></Cell><Cell><Data>123</Data></Cell></Row>',

@@ -51,6 +51,7 @@ BOOKS = {
         '<x:worksheet><x:row><x:c t="inlineStr"><x:is><x:t>Card No</x:t></x:is></x:c><x:c t="str"><x:v>CVV</x:v></x:c></x:row>'
         f'<x:row><x:c><x:v>{NUMBER}</x:v></x:c><x:c t="str"><x:f>A1</x:f><x:v>123</x:v></x:c></x:row></x:worksheet>'
     ),
+    "names of parts in capitals": packed(SHEET, shared(*STRINGS), "XL/Worksheets/Sheet1.xml"),
     "rows above and cells left out": packed(
         rows([cell("A1", "a title", "str")], [], NAMES, ['<c r="A4" s="1"/>', cell("C4", 123)], [cell("B5", 3, "s")]),
         shared(*STRINGS),
