@@ -11,6 +11,8 @@ from pathlib import Path
 MIN_BYTES = 32
 """As long as the output of SHA-256 (RFC 2104 §3: a shorter key weakens the HMAC)."""
 MAX_BYTES = 4096
+CREDENTIALS = Path("/run/credentials")
+"""Where systemd puts what a unit's ``LoadCredential=`` names, root's with an access list for the unit's user."""
 _MAKE = "umask 077; head -c 48 /dev/urandom | base64"
 
 
@@ -25,8 +27,16 @@ class KeyFileError(Exception):
 
 
 def _make(path: Path) -> str:
+    if path.is_relative_to(CREDENTIALS):
+        return "systemd puts it there while the service runs, by LoadCredential= of the unit"
     folder = "" if path.parent.exists() else f"mkdir -p {shlex.quote(str(path.parent))}; "
     return f"make one: {folder}{_MAKE} > {shlex.quote(str(path))}"
+
+
+def _close(path: Path) -> str:
+    if path.is_relative_to(CREDENTIALS):
+        return "run this as the user of the service that systemd lends it to"
+    return f"run: chmod 600 {shlex.quote(str(path))}"
 
 
 def read_key(path: Path) -> bytes:
@@ -83,7 +93,7 @@ def read_private(path: Path, what: str, most: int, make: str) -> bytes:
             raise KeyFileError(path, f"the {what} file is not a regular file", "name a file that holds the key")
         if mode & others(status.st_uid, os.geteuid()):
             why = f"the {what} file can be read by others (mode {stat.S_IMODE(mode):04o})"
-            raise KeyFileError(path, why, f"run: chmod 600 {shlex.quote(str(path))}")
+            raise KeyFileError(path, why, _close(path))
         data = os.read(descriptor, most + 1)
     finally:
         os.close(descriptor)

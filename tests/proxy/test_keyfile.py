@@ -68,6 +68,16 @@ def test_a_missing_file_is_refused_with_the_command(tmp_path):
     assert caught.value.hint == f"make one: umask 077; head -c 48 /dev/urandom | base64 > {tmp_path}/none"
 
 
+def test_a_credential_is_neither_to_be_made_nor_taken_from_its_service(key_file, monkeypatch, tmp_path):
+    monkeypatch.setattr("proxy.keyfile.CREDENTIALS", tmp_path)
+    with pytest.raises(KeyFileError) as missing:
+        read_key(tmp_path / "sekisho.service" / "fingerprint.key")
+    with pytest.raises(KeyFileError) as open_to_others:
+        read_key(key_file(b"k" * 40, 0o444))
+    assert missing.value.hint == "systemd puts it there while the service runs, by LoadCredential= of the unit"
+    assert open_to_others.value.hint == "run this as the user of the service that systemd lends it to"
+
+
 def test_the_command_makes_the_directory_as_well(tmp_path):
     with pytest.raises(KeyFileError) as caught:
         read_key(tmp_path / "a b" / "key")
