@@ -260,7 +260,9 @@ def test_nothing_is_left_unfinished():
 
 
 def run(code: str) -> str:
-    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return subprocess.run(
+        [sys.executable, "-B", "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
 
 
 def test_the_command_line_starts_without_the_host():
@@ -290,7 +292,7 @@ def test_importing_our_modules_does_nothing():
             "    except ModuleNotFoundError: pass\n"
             "handlers, seen = len(logging.getLogger().handlers), []\n"
             "def hook(event, args):\n"
-            "    writes = event == 'open' and isinstance(args[1], str) and set(args[1]) & set('wax+') and '.pyc' not in str(args[0])\n"
+            "    writes = event == 'open' and isinstance(args[1], str) and set(args[1]) & set('wax+')\n"
             "    if writes or event.startswith(('socket.', 'subprocess.', 'os.system')): seen.append(event)\n"
             "sys.addaudithook(hook)\n"
             f"for name in {ours!r}: importlib.import_module(name)\n"
