@@ -103,7 +103,7 @@ def apart() -> list[Row]:
         *(("retyped", _CARD_WORD + row, True) for row in _RETYPED),
         *(("cells", row + rb"[\s:*]{0,8}" + _CELL_CLOSES, True) for row in (_FIELD, _BESIDE)),
         *(("columns", row + rb"\\*[\"']\s{0,16}[,\])]", True) for row in (_FIELD, _BESIDE, *_ESCAPED)),
-        ("table", _FIELD + rb"[ \"'`\]\\]{0,4}=\s?(?:\?|\$[0-9]|%s|:[0-9])", True),
+        ("table", _FIELD + rb"[ \"'`\]\\]{0,4}=\s?(?:\?|\$[0-9]|%s|[:@][A-Za-z0-9_])", True),
         ("table", _CELL_BEGINS + _FIELD + _CELL_ENDS, True),
         ("split", rb"(?:card|cc|credit|pan|" + _JAPANESE[0] + rb")(?:[^0-9\n]|%5B|%5D){0,24}[0-9]{1,2}" + _SHORT, True),
         ("split", _CARD + rb"[\]\"'\s\\:=>]{1,16}\[[\s\"'\\]{0,24}[0-9]{1,8}[\"'\\]{0,4}\s?,", True),

@@ -22,6 +22,18 @@ LOGS = {
     "hibernate 6": f"Hibernate: {INSERT}\nTRACE binding parameter (1:VARCHAR) <- [TARO]\nTRACE binding parameter (2:VARCHAR) <- [123]\n",
     "postgresql": "LOG:  execute <unnamed>: INSERT INTO cards (cvv, holder) VALUES ($2, $1)\nDETAIL:  parameters: $1 = 'TARO', $2 = '123'",
     "postgresql, one line": "UPDATE cards SET cvv = $1 WHERE id = $2  parameters: $1 = '123', $2 = '7'",
+    "doctrine": f'doctrine.DEBUG: {INSERT} {{"1":"TARO","2":"123"}} []',
+    "doctrine 3": f'Executing statement: {INSERT} (parameters: array{{"1":"TARO","2":"123"}}, types: array{{"1":2,"2":2}})',
+    "oracle": "INSERT INTO cards (holder, cvv) VALUES (:1, :2) params: [1='TARO', 2='123']",
+    "named": 'INSERT INTO cards (holder, cvv) VALUES (:h, :c) {"h": "TARO", "c": "123"}',
+    "named, Ruby": "INSERT INTO cards (holder, cvv) VALUES (:h, :c) {:h=>'TARO', :c=>'123'}",
+    "named, before": "bound c=123, h=TARO to UPDATE cards SET cvv = :c WHERE holder = :h",
+    "EF Core": "Executed DbCommand (2ms) [Parameters=[@p0='TARO', @p1='123' (Size = 4)], CommandType='Text']\n"
+    "INSERT INTO [Cards] ([Holder], [Cvv])\nOUTPUT INSERTED.[Id]\nVALUES (@p0, @p1);",
+    "EF Core, update": "[Parameters=[@p1='7', @p0='123' (Size = 4)]]\nUPDATE [Cards] SET [Cvv] = @p0\nWHERE [Id] = @p1;",
+    "SQL Server": "exec sp_executesql N'INSERT INTO cards (holder, cvv) VALUES (@P0, @P1)',"
+    "N'@P0 nvarchar(16),@P1 nvarchar(4)',N'TARO',N'123'",
+    "SQL Server, named": "exec sp_executesql N'UPDATE cards SET cvv = @c WHERE id = @i',N'@c nvarchar(4),@i int',@c=N'123',@i=7",
     "numbers": f"{INSERT} [NULL, 123]",
     "condition": "SELECT 1 FROM cards WHERE cvv = ? [123]",
 }  # fmt: skip
@@ -45,6 +57,11 @@ def test_columns_name_the_values_passed_beside(inspector, name):
         f"{INSERT}",
         'insert into `orders` (`holder`, `size`) values (?, ?) ["TARO","123"]',
         "UPDATE cards SET cvv = NULL WHERE id = ? [123]",
+        'INSERT INTO cards (holder, cvv) VALUES (:h, :c) {"h": "TARO", "d": "123"}',
+        'INSERT INTO orders (holder, size) VALUES (:h, :c) {"h": "TARO", "c": "123"}',
+        "INSERT INTO [Cards] ([Holder], [Cvv]) VALUES (@p0, @p1); took 123 ms, @p2='123'",
+        f'{INSERT} {{"3":"123","4":"456"}}',
+        f"{INSERT} at line 2: 123",
     ],
 )  # fmt: skip
 def test_lists_of_other_lengths_and_other_columns_stay(inspector, text):
