@@ -30,7 +30,9 @@ def settle(findings: Iterable[Finding]) -> tuple[Finding, ...]:
         places = alike.setdefault((finding.entity, finding.fingerprint), {})
         if not _free(taken.setdefault(id(view), []), start, end):
             continue
-        if any(_same(finding, there) for place, others in places.items() if place != id(view) for there in others):
+        elsewhere = (there for place, others in places.items() if place != id(view) for there in others)
+        near = (there for there in elsewhere if there.start <= finding.end and finding.start <= there.end)
+        if any(_same(finding, there) for there in near):
             continue
         insort(taken[id(view)], (start, end))
         places.setdefault(id(view), []).append(finding)
