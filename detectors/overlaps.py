@@ -18,42 +18,65 @@ _BESIDE = frozenset({EXPIRY, CARDHOLDER_NAME})
 
 
 Span = tuple[int, int]
+_Read = tuple[int, int, int]
+"""A span of a view, and the view inside of it that it was read in: 0 for itself."""
 
 
 def settle(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """The findings that stand, in the order of the message."""
     kept: list[Finding] = []
     taken: dict[int, list[Span]] = {}
-    alike: dict[tuple[str, str], dict[int, list[Finding]]] = {}
+    alike: dict[tuple[str, str], _Alike] = {}
     for finding in sorted(findings, key=_precedence):
         view, start, end = _anchor(finding)
-        places = alike.setdefault((finding.entity, finding.fingerprint), {})
-        if not _free(taken.setdefault(id(view), []), start, end):
-            continue
-        elsewhere = (there for place, others in places.items() if place != id(view) for there in others)
-        near = (there for there in elsewhere if there.start <= finding.end and finding.start <= there.end)
-        if any(_same(finding, there) for there in near):
+        same = alike.setdefault((finding.entity, finding.fingerprint), _Alike())
+        if not _free(taken.setdefault(id(view), []), start, end) or same.has(finding):
             continue
         insort(taken[id(view)], (start, end))
-        places.setdefault(id(view), []).append(finding)
+        same.add(finding)
         kept.append(finding)
     return tuple(sorted(kept, key=lambda f: (f.start, f.end, f.path, f.leaf_start)))
+
+
+class _Alike:
+    """Findings of one number, read through different decoders."""
+
+    def __init__(self) -> None:
+        self._spans: dict[int, list[_Read]] = {}
+        self._longest: dict[int, int] = {}
+
+    def add(self, finding: Finding) -> None:
+        """``finding`` stands."""
+        inner = 0
+        for view, (start, end) in _chain(finding):
+            spans = self._spans.setdefault(view, [])
+            at = bisect_left(spans, (start, end, inner))
+            if at == len(spans) or spans[at] != (start, end, inner):
+                spans.insert(at, (start, end, inner))
+            self._longest[view] = max(self._longest.get(view, 0), end - start)
+            inner = view
+
+    def has(self, finding: Finding) -> bool:
+        """Whether one that stands is of the same bytes as ``finding``: in the innermost view that both hang in. (Base64
+        whose padding is percent-encoded reads as base64 with and without that.)"""
+        inner = -1
+        for view, (start, end) in _chain(finding):
+            near = _near(self._spans.get(view, []), start - self._longest.get(view, 0), end)
+            if any(high > start and through != inner for _, high, through in near):
+                return True
+            inner = view
+        return False
+
+
+def _near(spans: list[_Read], first: int, end: int) -> list[_Read]:
+    """Those of ``spans``, which are sorted, that begin in ``[first, end)``."""
+    return spans[bisect_left(spans, (first, 0, 0)) : bisect_left(spans, (end, 0, 0))]
 
 
 def _free(spans: list[Span], start: int, end: int) -> bool:
     """Whether ``[start, end)`` touches none of ``spans``, which are sorted and do not overlap."""
     at = bisect_left(spans, (start, end))
     return not (at < len(spans) and spans[at][0] < end) and not (at and spans[at - 1][1] > start)
-
-
-def _same(one: Finding, other: Finding) -> bool:
-    """Whether two findings of one number, read through different decoders, are of the same bytes: in the innermost
-    view that both hang in. (Base64 whose padding is percent-encoded reads as base64 with and without that.)"""
-    spans = dict(_chain(one))
-    for view, (start, end) in _chain(other):
-        if view in spans:
-            return spans[view][0] < end and start < spans[view][1]
-    return False
 
 
 def _chain(finding: Finding) -> Iterator[tuple[int, Span]]:
