@@ -89,14 +89,15 @@ def _values(data: bytes, match: re.Match[bytes], columns: list[tuple[str, bytes]
     high, before = min(len(data), low + _REACH), max(0, match.start() - _REACH)
     named = {mark[1:]: name for name, mark in columns if mark[:1] in b":@" and not mark[1:].isdigit()}
     for place in ((low, high), (before, match.start())) if named else ():
-        given = [value for value in _NAMED.finditer(data, *place) if value[1] in named]
+        given = [(named[one[1]], *one.span(2)) for one in _NAMED.finditer(data, *place) if one[1] in named]
         if given:
-            yield from ((named[value[1]], *value.span(2)) for value in given)
+            yield from given
             return
     names = [name for name, _ in columns]
-    numbered = [value for value in _NUMBERED.finditer(data, low, high) if 0 < int(value[1] or value[3]) <= len(names)]
+    found = [(int(one[1] or one[3]), one.span(2 if one[1] else 4)) for one in _NUMBERED.finditer(data, low, high)]
+    numbered = [(names[n - 1], *span) for n, span in found if 0 < n <= len(names)]
     if numbered:
-        yield from ((names[int(value[1] or value[3]) - 1], *value.span(2 if value[1] else 4)) for value in numbered)
+        yield from numbered
         return
     spans = _listed(data, low, high, len(names)) or _listed(data, before, match.start(), len(names))
     yield from ((name, *span) for name, span in zip(names, spans, strict=False))

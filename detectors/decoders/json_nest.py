@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from detectors.decoders.escapes import UNICODE, unicode_run
 from detectors.decoders.naming import LONGEST, name_of, segment
@@ -62,38 +63,22 @@ class _Level:
     """Values whose name may follow."""
 
 
-class Names:
-    """Short names without escapes, decoded: those of one document come again in the next."""
-
-    def __init__(self) -> None:
-        self._texts: dict[bytes, str] = {}
-        self._steps: dict[str, str] = {}
-
-    def text(self, raw: bytes) -> str:
-        """The name."""
-        text = self._texts.get(raw)
-        if text is None:
-            text = name_of(raw)
-            if len(self._texts) < _REMEMBERED:
-                self._texts[raw] = text
-        return text
-
-    def step(self, name: str) -> str:
-        """The name as a step of a path."""
-        step = self._steps.get(name)
-        if step is None:
-            step = _step(name)
-            if len(self._steps) < _REMEMBERED:
-                self._steps[name] = step
-        return step
-
-
 def _step(name: str) -> str:
     shown = segment(name)
     if _PLAIN_NAME.fullmatch(shown):
         return f".{shown}"
     quoted = shown.replace("\\", "\\\\").replace("'", "\\'")
     return f"['{quoted}']"
+
+
+class Names:
+    """Short names without escapes, decoded: those of one document come again in the next."""
+
+    def __init__(self) -> None:
+        self.text = lru_cache(_REMEMBERED)(name_of)
+        """The name in these bytes."""
+        self.step = lru_cache(_REMEMBERED)(_step)
+        """The name as a step of a path."""
 
 
 class Nest:
