@@ -5,6 +5,7 @@ import resource
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -31,6 +32,14 @@ def test_freed_blocks_go_back_to_the_system_where_the_c_library_can(library, mon
     if library is not None:
         monkeypatch.setattr(module.ctypes, "CDLL", load)
     return_large_blocks()
+
+
+def test_a_freed_mebibyte_goes_back(monkeypatch):
+    asked = []
+    library = SimpleNamespace(mallopt=lambda option, size: asked.append((option, size)))
+    monkeypatch.setattr(module.ctypes, "CDLL", lambda _: library)
+    return_large_blocks()
+    assert asked == [(module.M_MMAP_THRESHOLD, 1 << 20), (module.M_TRIM_THRESHOLD, 4 << 20)]
 
 
 def test_a_crash_leaves_no_core(tmp_path):

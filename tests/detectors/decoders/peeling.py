@@ -9,6 +9,7 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from detectors import Inspector
 from detectors.model import Ask, Edit, Gap, OutOfTime, Peel, apply_edits
 
 NUMBER = "4111111111111111"
@@ -53,6 +54,13 @@ def gaps(items: Iterable[Peel | Gap]) -> list[Gap]:
 
 def fields(items: Iterable[Peel | Gap]) -> list[tuple[str, str, bytes]]:
     return [(peel.path, peel.key, peel.data) for peel in peels(items)]
+
+
+def spots(inspector: Inspector, body: bytes, kind: str = "") -> list[tuple[str, str, tuple[str, ...]]]:
+    """Entity, path and trail of each finding; there are no gaps."""
+    result = inspector.inspect(body, kind)
+    assert result.gaps == ()
+    return [(f.entity, f.path, f.trail) for f in result.findings]
 
 
 def holding(items: Iterable[Peel | Gap], text: bytes) -> Peel:

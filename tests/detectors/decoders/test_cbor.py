@@ -19,17 +19,12 @@ from tests.detectors.decoders.peeling import (
     few,
     numbers,
     replacements,
+    spots,
 )
 
 N = NUMBER.encode()
 KIND = "application/cbor"
 C = ("cbor",)
-
-
-def spots(inspector, body, kind=""):
-    result = inspector.inspect(body, kind)
-    assert result.gaps == ()
-    return [(f.entity, f.path, f.trail) for f in result.findings]
 
 
 PLACES = {

@@ -22,16 +22,11 @@ from tests.detectors.decoders.peeling import (
     numbers,
     peels,
     replacements,
+    spots,
 )
 
 N = NUMBER.encode()
 KIND = "application/msgpack"
-
-
-def spots(inspector, body, kind=""):
-    result = inspector.inspect(body, kind)
-    assert result.gaps == ()
-    return [(f.entity, f.path, f.trail) for f in result.findings]
 
 
 M = ("msgpack",)
